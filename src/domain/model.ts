@@ -1,0 +1,52 @@
+/**
+ * The domain's view of cluster objects: projections that hold what decisions need, nothing else.
+ * Pure data; structurally compatible with the runtime's `StoredObject`.
+ */
+
+interface ObjectIdentity {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+}
+
+export interface OwnerReference {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly controller?: boolean;
+  readonly blockOwnerDeletion?: boolean;
+}
+
+/** What is kept of a `v1/Pod`. */
+export interface PodFacts extends ObjectIdentity {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  /** `spec.nodeName`; empty until scheduled. */
+  readonly nodeName: string;
+  /** `status.phase`; empty when the server has not set one. */
+  readonly phase: string;
+  /** `metadata.deletionTimestamp` is set. */
+  readonly terminating: boolean;
+  /** Condition `Ready` is True. */
+  readonly ready: boolean;
+  /** Condition `podconfig.example.com/EbpfApplied`, where an agent reported one. */
+  readonly ebpf?: { readonly status: string; readonly reason: string; readonly message: string };
+}
+
+/** What is kept of a `v1/ConfigMap`: enough to tell whose it is and whether it is as desired. */
+export interface ObservedConfigMap extends ObjectIdentity {
+  /** Values of the labels and annotations that this project writes; others are not kept. */
+  readonly ourLabels: Readonly<Record<string, string>>;
+  readonly ourAnnotations: Readonly<Record<string, string>>;
+  /** Whether `metadata.labels` / `metadata.annotations` exist at all (a JSON patch must know). */
+  readonly hasLabels: boolean;
+  readonly hasAnnotations: boolean;
+  readonly ownerReferences: readonly OwnerReference[];
+  readonly terminating: boolean;
+  readonly immutable: boolean;
+  readonly hasBinaryData: boolean;
+  /** `dataDigest(data)` of `src/domain/digest.ts`. */
+  readonly dataDigest: string;
+}
