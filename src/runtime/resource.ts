@@ -1,0 +1,37 @@
+/** Kubernetes resource types, their URL paths, and the keys under which objects are cached. Pure. */
+
+export interface ResourceType {
+  /** Empty for the core group. */
+  readonly group: string;
+  readonly version: string;
+  /** Lower-case plural, as in the URL: `pods`. */
+  readonly plural: string;
+  readonly kind: string;
+  readonly namespaced: boolean;
+}
+
+export interface ResourceAddress {
+  /** Without it, the path spans all namespaces (list and watch). */
+  readonly namespace?: string;
+  /** Without it, the path is the collection's. */
+  readonly name?: string;
+  /** Such as `status`; needs `name`. */
+  readonly subresource?: string;
+}
+
+/** Absolute URL path of a collection, an object or a subresource. */
+export function resourcePath(type: ResourceType, at: ResourceAddress = {}): string {
+  let path = type.group === "" ? `/api/${type.version}` : `/apis/${type.group}/${type.version}`;
+  if (type.namespaced && at.namespace) path += `/namespaces/${encodeURIComponent(at.namespace)}`;
+  path += `/${type.plural}`;
+  if (at.name) {
+    path += `/${encodeURIComponent(at.name)}`;
+    if (at.subresource) path += `/${at.subresource}`;
+  }
+  return path;
+}
+
+/** `ns/name`, or `name` where there is no namespace. Names hold no slash, so keys never meet. */
+export function objectKey(namespace: string, name: string): string {
+  return namespace === "" ? name : `${namespace}/${name}`;
+}
