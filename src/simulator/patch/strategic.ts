@@ -1,0 +1,232 @@
+/**
+ * Strategic merge patch: a merge patch that knows which lists are merged by a key.
+ *
+ * Guarantees: apimachinery's rules for `$patch` (replace, merge, delete), `$retainKeys`,
+ * `$deleteFromPrimitiveList/<field>` and `$setElementOrder/<field>`; the input is never changed.
+ * Which lists merge is given by hints; a list without one is replaced. Custom resources have no
+ * strategic merge: the server answers 415 for them, which is the caller's to say.
+ */
+import type { JsonObject, JsonValue } from "../../runtime/ports/rest.ts";
+import { requireObject } from "./merge_patch.ts";
+import { jsonEqual } from "./json_patch.ts";
+import { PatchError } from "./patch_error.ts";
+
+/**
+ * Merged lists by dotted path from the root, list items not counted: `spec.containers.ports`.
+ * The value is the merge key; "" merges a list of primitives as a set.
+ */
+export type StrategicHints = Readonly<Record<string, string>>;
+
+const METADATA_HINTS: StrategicHints = {
+  "metadata.ownerReferences": "uid",
+  "metadata.finalizers": "",
+};
+
+const CONTAINER_HINTS: StrategicHints = {
+  "env": "name",
+  "ports": "containerPort",
+  "volumeMounts": "mountPath",
+  "volumeDevices": "devicePath",
+};
+
+const POD_HINTS: StrategicHints = {
+  ...METADATA_HINTS,
+  "spec.containers": "name",
+  "spec.initContainers": "name",
+  "spec.ephemeralContainers": "name",
+  ...Object.fromEntries(
+    ["containers", "initContainers", "ephemeralContainers"].flatMap((list) =>
+      Object.entries(CONTAINER_HINTS).map(([field, key]) => [`spec.${list}.${field}`, key])
+    ),
+  ),
+  "spec.volumes": "name",
+  "spec.imagePullSecrets": "name",
+  "spec.hostAliases": "ip",
+  "spec.topologySpreadConstraints": "topologyKey",
+  "spec.resourceClaims": "name",
+  "status.conditions": "type",
+  "status.podIPs": "ip",
+  "status.hostIPs": "ip",
+};
+
+const HINTS_BY_KIND: Readonly<Record<string, StrategicHints>> = {
+  Pod: POD_HINTS,
+  Namespace: { ...METADATA_HINTS, "status.conditions": "type" },
+  Node: {
+    ...METADATA_HINTS,
+    "spec.podCIDRs": "",
+    "status.conditions": "type",
+    "status.addresses": "type",
+  },
+  ServiceAccount: { ...METADATA_HINTS, "secrets": "name" },
+};
+
+/** The hints of a built-in kind. */
+export function strategicHints(kind: string): StrategicHints {
+  return HINTS_BY_KIND[kind] ?? METADATA_HINTS;
+}
+
+const DELETE_PREFIX = "$deleteFromPrimitiveList/";
+const ORDER_PREFIX = "$setElementOrder/";
+
+/** @throws {PatchError} 400 when `patch` is no object, 500 when a directive is unknown or out of place. */
+export function applyStrategicMergePatch(
+  doc: JsonValue,
+  patch: JsonValue,
+  hints: StrategicHints,
+): JsonValue {
+  const target = isObject(doc) ? doc : {};
+  return mergeMap(structuredClone(target), structuredClone(requireObject(patch)), "", hints);
+}
+
+function isObject(value: JsonValue): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function broken(reason: string): PatchError {
+  return new PatchError(500, reason);
+}
+
+function mergeMap(
+  target: JsonObject,
+  patch: JsonObject,
+  path: string,
+  hints: StrategicHints,
+): JsonObject {
+  const directive = patch.$patch;
+  if (directive !== undefined) {
+    const { $patch: _, ...rest } = patch;
+    if (directive === "replace") return rest;
+    if (directive === "delete") return {};
+    if (directive !== "merge") {
+      throw broken(`unknown patch type: ${String(directive)} in map: ${goMap(patch)}`);
+    }
+  }
+  retainKeys(target, patch);
+  const result = new Map(Object.entries(target));
+  for (const [key, value] of Object.entries(patch)) {
+    if (key === "$patch" || key === "$retainKeys" || value === undefined) continue;
+    if (key.startsWith(ORDER_PREFIX)) continue;
+    if (key.startsWith(DELETE_PREFIX)) {
+      const field = key.slice(DELETE_PREFIX.length);
+      const list = result.get(field);
+      if (Array.isArray(list) && Array.isArray(value)) {
+        result.set(field, list.filter((item) => !value.some((gone) => jsonEqual(gone, item))));
+      }
+      continue;
+    }
+    if (value === null) {
+      result.delete(key);
+      continue;
+    }
+    const at = path === "" ? key : `${path}.${key}`;
+    result.set(key, mergeValue(result.get(key), value, { at, hints }));
+  }
+  for (const [key, order] of Object.entries(patch)) {
+    if (!key.startsWith(ORDER_PREFIX) || !Array.isArray(order)) continue;
+    const field = key.slice(ORDER_PREFIX.length);
+    const list = result.get(field);
+    const mergeKey = hints[path === "" ? field : `${path}.${field}`];
+    if (!Array.isArray(list) || mergeKey === undefined) continue;
+    result.set(field, orderList(list, order, mergeKey));
+  }
+  return Object.fromEntries(result);
+}
+
+function mergeValue(
+  current: JsonValue,
+  value: JsonValue,
+  { at, hints }: { at: string; hints: StrategicHints },
+): JsonValue {
+  if (isObject(value)) return mergeMap(isObject(current) ? current : {}, value, at, hints);
+  if (!Array.isArray(value)) return value;
+  const key = hints[at];
+  if (key === undefined) return stripDirectives(value, at, hints);
+  const list = Array.isArray(current) ? current : [];
+  if (key === "") {
+    const added = value.filter((item, index) =>
+      !list.some((known) => jsonEqual(known, item)) &&
+      value.findIndex((other) => jsonEqual(other, item)) === index
+    );
+    return [...list, ...added];
+  }
+  return mergeKeyedList(list, value, { at, hints, key });
+}
+
+/** A list that is replaced whole may still carry `$patch: replace`, which is not data. */
+function stripDirectives(
+  value: readonly JsonValue[],
+  at: string,
+  hints: StrategicHints,
+): JsonValue[] {
+  return value.filter((item) => !(isObject(item) && item.$patch === "replace"))
+    .map((item) => isObject(item) ? mergeMap({}, item, at, hints) : item);
+}
+
+function mergeKeyedList(
+  current: readonly JsonValue[],
+  patch: readonly JsonValue[],
+  { at, hints, key }: { at: string; hints: StrategicHints; key: string },
+): JsonValue[] {
+  const replaces = patch.some((item) => isObject(item) && item.$patch === "replace");
+  let result = replaces ? [] : [...current];
+  const sameKey = (value: JsonValue) => (item: JsonValue) =>
+    isObject(item) && jsonEqual(item[key], value);
+  for (const item of patch) {
+    if (!isObject(item)) throw broken(`expected a map in the list at ${at}`);
+    if (item.$patch === "replace" && Object.keys(item).length === 1) continue;
+    const id = item[key];
+    if (id === undefined || id === null) {
+      throw broken(`map: ${goMap(item)} does not contain declared merge key: ${key}`);
+    }
+    if (item.$patch === "delete") {
+      result = result.filter((known) => !sameKey(id)(known));
+      continue;
+    }
+    const index = result.findIndex(sameKey(id));
+    const known = result[index];
+    const merged = mergeMap(isObject(known) ? known : {}, item, at, hints);
+    if (index < 0) result.push(merged);
+    else result[index] = merged;
+  }
+  return result;
+}
+
+/** Those named in the order come in it; others stay where they stood relative to their neighbours. */
+function orderList(
+  list: readonly JsonValue[],
+  order: readonly JsonValue[],
+  mergeKey: string,
+): JsonValue[] {
+  const id = (item: JsonValue) => mergeKey !== "" && isObject(item) ? item[mergeKey] : item;
+  const rank = (item: JsonValue) => order.findIndex((wanted) => jsonEqual(id(wanted), id(item)));
+  const ranked = list.filter((item) => rank(item) >= 0).sort((a, b) => rank(a) - rank(b));
+  const result: JsonValue[] = [];
+  for (const item of list) {
+    if (rank(item) < 0) {
+      result.push(item);
+      continue;
+    }
+    const next = ranked.shift();
+    if (next !== undefined) result.push(next);
+  }
+  return result;
+}
+
+/** `$retainKeys` clears every field of the target that it does not list. */
+function retainKeys(target: JsonObject, patch: JsonObject): void {
+  const retained = patch.$retainKeys;
+  if (!Array.isArray(retained)) return;
+  for (const key of Object.keys(target)) if (!retained.includes(key)) delete target[key];
+}
+
+/** Go's `%v` of a map. */
+function goMap(value: JsonValue): string {
+  if (Array.isArray(value)) return `[${value.map(goMap).join(" ")}]`;
+  if (isObject(value)) {
+    return `map[${
+      Object.keys(value).sort().map((key) => `${key}:${goMap(value[key])}`).join(" ")
+    }]`;
+  }
+  return value === null || value === undefined ? "<nil>" : String(value);
+}
