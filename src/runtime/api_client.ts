@@ -1,0 +1,254 @@
+/**
+ * Typed verbs over the REST port, for reads and writes of single objects.
+ *
+ * - One deadline per attempt. An attempt that passes it, or whose caller aborts, is abandoned at once,
+ *   whatever the transport does; nothing is left behind (timer, listener).
+ * - Retries only what the server asked to have retried (429 and 5xx with `Retry-After`), and reads that
+ *   found no server; both bounded in number and total time. Everything else is the caller's decision.
+ * - `beforeWrite` runs immediately before each attempt of a write, retries included; when it throws,
+ *   nothing is sent.
+ *
+ * It does not cache, and does not know whether a write without an answer was carried out: callers
+ * make writes safe to repeat by names and preconditions.
+ */
+import { type Clock, sleep } from "../lib/clock.ts";
+import { isNotFound, KubeApiError, KubeConnectionError } from "./ports/errors.ts";
+import type { JsonValue, RequestOptions, RestClient } from "./ports/rest.ts";
+import { resourcePath, type ResourceType } from "./resource.ts";
+
+export interface RequestMetrics {
+  /**
+   * One attempt. `verb`: get, create, update, patch, delete. `resource`: plural, with "/subresource".
+   * `code`: "2xx", the HTTP status of a refusal, "aborted", or a connection failure such as "timeout".
+   */
+  observe(r: { verb: string; resource: string; code: string; seconds: number }): void;
+}
+
+export interface ApiClientOptions {
+  readonly rest: RestClient;
+  readonly clock: Clock;
+  /** Deadline of one attempt. Default 15 s. */
+  readonly timeoutMs?: number;
+  /** @throws {LeadershipLostError} when this process must not write. */
+  readonly beforeWrite?: () => void;
+  readonly metrics?: RequestMetrics;
+}
+
+export interface ObjectAt {
+  /** Absent or empty for cluster-scoped objects. */
+  readonly namespace?: string;
+  readonly name: string;
+  readonly subresource?: string;
+}
+
+export interface Patch {
+  /** Such as `application/json-patch+json` or `application/merge-patch+json`. */
+  readonly contentType: string;
+  readonly body: JsonValue;
+}
+
+export interface DeletePreconditions {
+  readonly uid?: string;
+  readonly resourceVersion?: string;
+}
+
+type Verb = "get" | "create" | "update" | "patch" | "delete";
+
+interface Call {
+  readonly verb: Verb;
+  readonly resource: string;
+  readonly request: RequestOptions;
+  readonly signal: AbortSignal | undefined;
+}
+
+const TIMEOUT_MS = 15_000;
+/** Further attempts after the first. */
+const RETRIES_MAX = 10;
+/** No retry begins later than this after the first attempt began. */
+const RETRY_TOTAL_MS = 30_000;
+/** Further attempts of a read that met no server, and the delay before the first of them (doubled each time). */
+const READ_RETRIES_MAX = 3;
+const READ_RETRY_MS = 100;
+
+export class ApiClient {
+  readonly #options: ApiClientOptions;
+
+  constructor(options: ApiClientOptions) {
+    this.#options = options;
+  }
+
+  /** @throws {KubeApiError | KubeConnectionError}, or the reason of `signal`; so do all verbs. */
+  get<T>(type: ResourceType, at: ObjectAt, signal?: AbortSignal): Promise<T> {
+    const path = resourcePath(type, at);
+    return this.#call("get", type, at.subresource, { method: "GET", path }, signal) as Promise<T>;
+  }
+
+  /** POST to the collection, or to the object's subresource when `at` has one. */
+  create<T>(
+    type: ResourceType,
+    at: { readonly namespace?: string; readonly name?: string; readonly subresource?: string },
+    body: JsonValue,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    const { name: _, ...collection } = at;
+    const path = resourcePath(type, at.subresource ? at : collection);
+    const request: RequestOptions = { method: "POST", path, bodyJson: body };
+    return this.#call("create", type, at.subresource, request, signal) as Promise<T>;
+  }
+
+  /** PUT: replaces the object; `metadata.resourceVersion` in the body is the precondition. */
+  update<T>(
+    type: ResourceType,
+    at: ObjectAt,
+    body: JsonValue,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    const path = resourcePath(type, at);
+    const request: RequestOptions = { method: "PUT", path, bodyJson: body };
+    return this.#call("update", type, at.subresource, request, signal) as Promise<T>;
+  }
+
+  patch<T>(type: ResourceType, at: ObjectAt, patch: Patch, signal?: AbortSignal): Promise<T> {
+    const request: RequestOptions = {
+      method: "PATCH",
+      path: resourcePath(type, at),
+      contentType: patch.contentType,
+      bodyJson: patch.body,
+    };
+    return this.#call("patch", type, at.subresource, request, signal) as Promise<T>;
+  }
+
+  /**
+   * Resolves also when the object is already gone. An object of the same name with another uid or
+   * resourceVersion than the preconditions say is left alone: that is a conflict.
+   */
+  async delete(
+    type: ResourceType,
+    at: ObjectAt,
+    preconditions: DeletePreconditions,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const { uid, resourceVersion } = preconditions;
+    const conditions = { ...(uid && { uid }), ...(resourceVersion && { resourceVersion }) };
+    const request: RequestOptions = {
+      method: "DELETE",
+      path: resourcePath(type, at),
+      bodyJson: {
+        apiVersion: "v1",
+        kind: "DeleteOptions",
+        propagationPolicy: "Background",
+        ...(uid || resourceVersion ? { preconditions: conditions } : {}),
+      },
+    };
+    try {
+      await this.#call("delete", type, at.subresource, request, signal);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+
+  async #call(
+    verb: Verb,
+    type: ResourceType,
+    subresource: string | undefined,
+    request: RequestOptions,
+    signal: AbortSignal | undefined,
+  ): Promise<JsonValue> {
+    const resource = subresource ? `${type.plural}/${subresource}` : type.plural;
+    const call: Call = { verb, resource, request, signal };
+    const { clock } = this.#options;
+    const startedAt = clock.monotonic();
+    for (let retries = 0;; retries++) {
+      try {
+        return await this.#attempt(call);
+      } catch (error) {
+        if (signal?.aborted) throw error;
+        const delay = retryDelayMs(verb, error, retries);
+        const elapsed = clock.monotonic() - startedAt;
+        if (delay === undefined || elapsed + delay > RETRY_TOTAL_MS) throw error;
+        await sleep(clock, delay, signal);
+      }
+    }
+  }
+
+  async #attempt(call: Call): Promise<JsonValue> {
+    call.signal?.throwIfAborted();
+    if (call.verb !== "get") this.#options.beforeWrite?.();
+    const { clock, metrics } = this.#options;
+    const startedAt = clock.monotonic();
+    let code = "2xx";
+    try {
+      return await this.#send(call);
+    } catch (error) {
+      code = call.signal?.aborted ? "aborted" : codeOf(error);
+      throw error;
+    } finally {
+      const seconds = (clock.monotonic() - startedAt) / 1000;
+      metrics?.observe({ verb: call.verb, resource: call.resource, code, seconds });
+    }
+  }
+
+  /** Sends the request under the deadline and the caller's signal. */
+  #send(call: Call): Promise<JsonValue> {
+    const { rest, clock, timeoutMs = TIMEOUT_MS } = this.#options;
+    const { request, signal } = call;
+    const controller = new AbortController();
+    return new Promise((resolve, reject) => {
+      const end = () => {
+        timer[Symbol.dispose]();
+        signal?.removeEventListener("abort", onAbort);
+      };
+      const abandon = (reason: unknown) => {
+        end();
+        // Rejecting first: whatever the transport throws on the abort no longer matters.
+        reject(reason);
+        controller.abort(reason);
+      };
+      const onAbort = () => abandon(signal?.reason);
+      const timer = clock.setTimer(timeoutMs, () =>
+        abandon(
+          new KubeConnectionError(
+            "timeout",
+            `Cannot ${request.method} ${request.path}: no answer within ${timeoutMs / 1000} s`,
+          ),
+        ));
+      signal?.addEventListener("abort", onAbort, { once: true });
+      let answer: Promise<JsonValue>;
+      try {
+        answer = rest.performRequest({
+          ...request,
+          accept: "application/json",
+          abortSignal: controller.signal,
+          expectJson: true,
+        });
+      } catch (error) {
+        end();
+        return reject(error);
+      }
+      answer.then((value) => {
+        end();
+        resolve(value);
+      }, (error) => {
+        end();
+        reject(error);
+      });
+    });
+  }
+}
+
+/** Delay before the next attempt, or undefined when there is to be none. */
+function retryDelayMs(verb: Verb, error: unknown, retries: number): number | undefined {
+  if (error instanceof KubeApiError) {
+    const asked = error.status === 429 || error.status >= 500 ? error.retryAfterMs : undefined;
+    return retries < RETRIES_MAX ? asked : undefined;
+  }
+  if (verb !== "get" || !(error instanceof KubeConnectionError)) return undefined;
+  const brief = error.failure === "connect" || error.failure === "interrupted";
+  return brief && retries < READ_RETRIES_MAX ? READ_RETRY_MS * 2 ** retries : undefined;
+}
+
+function codeOf(error: unknown): string {
+  if (error instanceof KubeApiError) return String(error.status);
+  if (error instanceof KubeConnectionError) return error.failure;
+  return "error";
+}
