@@ -35,3 +35,13 @@ export function resourcePath(type: ResourceType, at: ResourceAddress = {}): stri
 export function objectKey(namespace: string, name: string): string {
   return namespace === "" ? name : `${namespace}/${name}`;
 }
+
+/**
+ * Order of two resourceVersions of one type: negative when `a` is older, 0 when equal, positive when newer.
+ * They are decimal integers without leading zeros and may pass 2^53, so length decides, then the
+ * digits. An empty one (nothing seen yet) is older than all.
+ */
+export function compareResourceVersions(a: string, b: string): number {
+  if (a.length !== b.length) return a.length - b.length;
+  return a < b ? -1 : a > b ? 1 : 0;
+}
