@@ -32,17 +32,14 @@ export function klogLine(event: LogEvent, pid: number): string {
   const two = (value: number) => String(value).padStart(2, "0");
   const micros = String(Math.floor((event.timeMs % 1000) * 1000)).padStart(6, "0");
   const letter = event.level === "debug" ? "D" : event.level[0]?.toUpperCase();
-  let line = `${letter}${two(date.getUTCMonth() + 1)}${two(date.getUTCDate())} ` +
-    `${two(date.getUTCHours())}:${two(date.getUTCMinutes())}:${
-      two(date.getUTCSeconds())
-    }.${micros}` +
-    ` ${String(pid).padStart(7)} ${event.logger}] ${JSON.stringify(event.message)}`;
+  const day = two(date.getUTCMonth() + 1) + two(date.getUTCDate());
+  const time = [date.getUTCHours(), date.getUTCMinutes(), date.getUTCSeconds()].map(two).join(":");
+  let line = `${letter}${day} ${time}.${micros} ${String(pid).padStart(7)} ${event.logger}] ` +
+    JSON.stringify(event.message);
   for (const [name, value] of renderFields(event)) {
-    line += ` ${name}=${
-      typeof value === "string" ? quote(value) : JSON.stringify(value) ?? "<nil>"
-    }`;
+    line += ` ${name}=${JSON.stringify(value)}`;
   }
-  return line;
+  return oneLine(line);
 }
 
 /** One JSON object: `ts`, `level`, `logger`, `msg`, then the fields. */
@@ -56,7 +53,7 @@ export function jsonLine(event: LogEvent): string {
   for (const [name, value] of renderFields(event)) {
     object[Object.hasOwn(object, name) ? `${name}_` : name] = value;
   }
-  return JSON.stringify(object);
+  return oneLine(JSON.stringify(object));
 }
 
 /** The error, then what caused it, as far as the message does not already say so. */
@@ -145,9 +142,9 @@ function cut(text: string): string {
   return `${clean.slice(0, VALUE_CHARACTERS_MAX)}... (${rest} more characters)`;
 }
 
-function quote(text: string): string {
-  // JSON leaves these as they are; some readers break lines at them.
-  return JSON.stringify(text).replace(
+/** JSON leaves these as they are inside strings; some readers break lines at them. */
+function oneLine(text: string): string {
+  return text.replace(
     /[\u007f-\u009f\u2028\u2029]/g,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );

@@ -57,7 +57,10 @@ Deno.test("an event is one line whatever its values hold", () => {
   const nasty = 'a\nb\r\u2028\u0085\u001b[31m"=\\';
   const text = klogLine(event({ nasty, "odd name=": 1 }), 1);
   assert.match(text, /nasty="a\\nb\\r\\u2028\\u0085\\u001b\[31m\\"=\\\\" odd_name_=1$/);
-  assert.equal(jsonLine(event({ nasty })).split(/[\n\r]/).length, 1);
+  for (const line of [jsonLine(event({ nasty, list: [nasty] })), text]) {
+    assert.equal(line.split(/[\n\r\u2028\u0085]/).length, 1);
+  }
+  assert.equal(JSON.parse(jsonLine(event({ nasty }))).nasty, nasty);
 });
 
 Deno.test("errors carry their causes, once each", () => {
