@@ -10,7 +10,8 @@ import { eventually, type EventuallyOptions } from "./eventually.ts";
 const GUARD_SCRIPT = `
 trap '' INT TERM HUP
 pids= dirs=
-while IFS='|' read -r pids dirs; do :; done
+# A read that meets the end empties its variables.
+while IFS='|' read -r p d; do pids=$p dirs=$d; done
 for entry in $pids; do
   pid=\${entry%%:*} start=\${entry#*:}
   now=$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | cut -d' ' -f20)

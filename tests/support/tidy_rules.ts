@@ -248,7 +248,15 @@ export function machinePathProblems(file: SourceFile): string[] {
 
 const TOP_LEVEL = new Set([
   ...[".ci", ".github", "bpf", "charts", "crd", "deploy", "docs", "examples", "ffi", "scripts"],
-  ...["src", "tests", ".dockerignore", ".editorconfig", ".gitattributes", ".gitignore"],
+  ...[
+    "src",
+    "tests",
+    ".deno-version",
+    ".dockerignore",
+    ".editorconfig",
+    ".gitattributes",
+    ".gitignore",
+  ],
   ...["CHANGELOG.md", "CONTRIBUTING.md", "Containerfile", "LICENSE", "Makefile", "NOTICE"],
   ...["README.md", "SECURITY.md", "deno.json", "deno.lock", "main.ts", "package.json"],
 ]);

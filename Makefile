@@ -1,0 +1,34 @@
+# Every target sets itself up: all it takes is Deno, or Node.js with npm (see scripts/deno).
+DENO ?= scripts/deno
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check manifests docs build bench fmt
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## In-memory Kubernetes API, the controller and a short story, on loopback
+	@$(DENO) task demo
+
+test: ## Run every tier of tests that this machine can run
+	@$(DENO) task test
+
+check: ## Formatting, lint and types
+	$(DENO) fmt --check
+	$(DENO) lint
+	$(DENO) task check
+
+manifests: ## Generate the CustomResourceDefinition from the schema
+	$(DENO) task manifests
+
+docs: ## Generate the reference pages from the code
+	$(DENO) task docs
+
+build: ## Compile dist/podconfigmap-controller
+	$(DENO) task build
+
+bench: ## Measure against a real API server (needs KUBEBUILDER_ASSETS)
+	$(DENO) task bench
+
+fmt: ## Format the sources
+	$(DENO) fmt

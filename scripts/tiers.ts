@@ -1,0 +1,66 @@
+/**
+ * The tiers of tests, cheapest first: which files, in what way, with which rights.
+ *
+ * What a single test needs (KUBEBUILDER_ASSETS, DENORT_BIN) is said by the test itself, through
+ * `testNeeding` of `tests/support/requirements.ts`.
+ */
+
+export interface Tier {
+  name: string;
+  /** Files and folders; those that do not exist are passed over. */
+  paths: readonly string[];
+  /** Files side by side. Off where each file starts a control plane of its own. */
+  parallel: boolean;
+  /** Fail tests that leave an operation or a resource open. */
+  sanitize: boolean;
+  timeoutMs: number;
+  /** Build the program first, and hand its path to the tests as CONTROLLER_BINARY. */
+  usesBinary?: boolean;
+}
+
+const MINUTE_MS = 60_000;
+
+export const TIERS: readonly Tier[] = [
+  {
+    name: "unit",
+    paths: ["src", "scripts", "tests/golden", "tests/tidy_test.ts"],
+    parallel: true,
+    sanitize: true,
+    timeoutMs: 3 * MINUTE_MS,
+  },
+  {
+    name: "simulation",
+    paths: ["tests/sim"],
+    parallel: true,
+    sanitize: true,
+    timeoutMs: 5 * MINUTE_MS,
+  },
+  {
+    name: "contract",
+    paths: ["tests/support", "tests/contract", "tests/bench"],
+    parallel: false,
+    sanitize: false,
+    timeoutMs: 5 * MINUTE_MS,
+  },
+  {
+    name: "e2e",
+    paths: ["tests/e2e"],
+    parallel: false,
+    sanitize: false,
+    timeoutMs: 10 * MINUTE_MS,
+    usesBinary: true,
+  },
+];
+
+/** Rights of every test: this machine only. Children (API server, kubectl) have their own. */
+export const PERMISSIONS: readonly string[] = [
+  "--allow-net=127.0.0.1,localhost,[::1],0.0.0.0,[::]",
+  "--allow-read",
+  "--allow-write",
+  "--allow-env",
+  "--allow-sys",
+  "--allow-run",
+];
+
+/** Skips that CI accepts: a pattern of the test's name, and why. */
+export const SKIPS_ALLOWED_IN_CI: readonly { pattern: RegExp; reason: string }[] = [];
