@@ -6,33 +6,7 @@
  * It keeps no state: the caller hands in what is served at the moment.
  */
 import type { JsonObject } from "../runtime/ports/rest.ts";
-
-/** One served resource in one version. */
-export interface ServedResource {
-  /** "" for the core group. */
-  readonly group: string;
-  readonly version: string;
-  readonly plural: string;
-  readonly singular: string;
-  readonly kind: string;
-  readonly namespaced: boolean;
-  readonly shortNames?: readonly string[];
-  readonly categories?: readonly string[];
-  readonly verbs: readonly string[];
-  /** By name, such as `status`. */
-  readonly subresources?: readonly { readonly name: string; readonly verbs: readonly string[] }[];
-}
-
-export const ALL_VERBS: readonly string[] = [
-  "create",
-  "delete",
-  "deletecollection",
-  "get",
-  "list",
-  "patch",
-  "update",
-  "watch",
-];
+import type { ServedType } from "./types.ts";
 
 export interface Discovered {
   readonly contentType: string;
@@ -51,7 +25,7 @@ export const KUBERNETES_VERSION = { major: "1", minor: "37", gitVersion: "v1.37.
 export function discover(
   path: string,
   accept: string | undefined,
-  served: readonly ServedResource[],
+  served: readonly ServedType[],
 ): Discovered | undefined {
   const [, root, group, version, ...rest] = path.replace(/\/$/, "").split("/");
   if (rest.length > 0) return undefined;
@@ -108,7 +82,7 @@ function versionInfo(): JsonObject {
   };
 }
 
-function apiVersions(core: readonly ServedResource[]): JsonObject {
+function apiVersions(core: readonly ServedType[]): JsonObject {
   return {
     kind: "APIVersions",
     versions: [...new Set(core.map((resource) => resource.version))],
@@ -121,7 +95,7 @@ interface Group {
   versions: string[];
 }
 
-function groupsOf(served: readonly ServedResource[]): Group[] {
+function groupsOf(served: readonly ServedType[]): Group[] {
   const groups = new Map<string, Group>();
   for (const { group, version } of served) {
     const known = groups.get(group) ?? { name: group, versions: [] };
@@ -146,7 +120,7 @@ function apiGroup({ name, versions }: Group): JsonObject {
 function resourceList(
   group: string,
   version: string,
-  served: readonly ServedResource[],
+  served: readonly ServedType[],
 ): Discovered | undefined {
   const resources = served.filter((resource) =>
     resource.group === group && resource.version === version
@@ -166,25 +140,30 @@ function resourceList(
         verbs: [...resource.verbs],
         ...names(resource),
       },
-      ...(resource.subresources ?? []).map(({ name, verbs }) => ({
+      ...resource.subresources.map((name) => ({
         name: `${resource.plural}/${name}`,
         singularName: "",
         namespaced: resource.namespaced,
         kind: resource.kind,
-        verbs: [...verbs],
+        verbs: subresourceVerbs(name),
       })),
     ]),
   });
 }
 
-function names(resource: ServedResource): JsonObject {
+function subresourceVerbs(name: string): string[] {
+  if (name === "binding") return ["create"];
+  return name === "finalize" ? ["update"] : ["get", "patch", "update"];
+}
+
+function names(resource: ServedType): JsonObject {
   return {
-    ...(resource.shortNames?.length ? { shortNames: [...resource.shortNames] } : {}),
-    ...(resource.categories?.length ? { categories: [...resource.categories] } : {}),
+    ...(resource.shortNames.length > 0 ? { shortNames: [...resource.shortNames] } : {}),
+    ...(resource.categories.length > 0 ? { categories: [...resource.categories] } : {}),
   };
 }
 
-function aggregated(served: readonly ServedResource[]): Discovered {
+function aggregated(served: readonly ServedType[]): Discovered {
   const body: JsonObject = {
     kind: "APIGroupDiscoveryList",
     apiVersion: "apidiscovery.k8s.io/v2",
@@ -203,13 +182,13 @@ function aggregated(served: readonly ServedResource[]): Discovered {
   return { contentType: AGGREGATED, body };
 }
 
-function aggregatedResource(resource: ServedResource): JsonObject {
+function aggregatedResource(resource: ServedType): JsonObject {
   const responseKind = {
     group: resource.group,
     version: resource.version,
     kind: resource.kind,
   };
-  const subresources = resource.subresources ?? [];
+  const subresources = resource.subresources;
   return {
     resource: resource.plural,
     responseKind,
@@ -218,10 +197,10 @@ function aggregatedResource(resource: ServedResource): JsonObject {
     verbs: [...resource.verbs],
     ...names(resource),
     ...(subresources.length === 0 ? {} : {
-      subresources: subresources.map(({ name, verbs }) => ({
+      subresources: subresources.map((name) => ({
         subresource: name,
         responseKind,
-        verbs: [...verbs],
+        verbs: subresourceVerbs(name),
       })),
     }),
   };

@@ -11,30 +11,15 @@ import { humanAge } from "./human_duration.ts";
 import { compileJsonPath } from "./json_path.ts";
 import { isObject } from "./schema.ts";
 import { type BuiltInColumn, builtInColumns } from "./table_columns.ts";
-
-/** An entry of a CRD version's `additionalPrinterColumns`. */
-export interface PrinterColumn {
-  readonly name: string;
-  readonly type: string;
-  readonly jsonPath: string;
-  readonly format?: string;
-  readonly description?: string;
-  readonly priority?: number;
-}
+import type { PrinterColumn, ServedType } from "./types.ts";
 
 export type TableColumn = BuiltInColumn;
 
-/**
- * The columns of a type. `printerColumns` are a custom resource's (undefined when its CRD has none);
- * leave it out for built-in types.
- */
-export function tableColumns(
-  type: { group: string; plural: string; custom: boolean },
-  printerColumns?: readonly PrinterColumn[],
-): readonly TableColumn[] {
-  if (!type.custom) return builtInColumns(type.group, type.plural);
-  const columns = printerColumns?.length
-    ? printerColumns
+/** A custom resource's columns are those of its CRD, else those of the type. */
+export function tableColumns(type: ServedType): readonly TableColumn[] {
+  if (type.custom === undefined) return builtInColumns(type.group, type.plural);
+  const columns: readonly PrinterColumn[] = type.custom.printerColumns.length > 0
+    ? type.custom.printerColumns
     : [{ name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" }];
   return [NAME_COLUMN, ...columns.map(customColumn)];
 }
