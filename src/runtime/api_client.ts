@@ -12,6 +12,7 @@
  * make writes safe to repeat by names and preconditions.
  */
 import { type Clock, sleep } from "../lib/clock.ts";
+import { requestJson } from "./deadline.ts";
 import { isNotFound, KubeApiError, KubeConnectionError } from "./ports/errors.ts";
 import type { JsonValue, RequestOptions, RestClient } from "./ports/rest.ts";
 import { resourcePath, type ResourceType } from "./resource.ts";
@@ -174,11 +175,11 @@ export class ApiClient {
   async #attempt(call: Call): Promise<JsonValue> {
     call.signal?.throwIfAborted();
     if (call.verb !== "get") this.#options.beforeWrite?.();
-    const { clock, metrics } = this.#options;
+    const { rest, clock, metrics, timeoutMs = TIMEOUT_MS } = this.#options;
     const startedAt = clock.monotonic();
     let code = "2xx";
     try {
-      return await this.#send(call);
+      return await requestJson(call.request, { rest, clock, timeoutMs, signal: call.signal });
     } catch (error) {
       code = call.signal?.aborted ? "aborted" : codeOf(error);
       throw error;
@@ -186,53 +187,6 @@ export class ApiClient {
       const seconds = (clock.monotonic() - startedAt) / 1000;
       metrics?.observe({ verb: call.verb, resource: call.resource, code, seconds });
     }
-  }
-
-  /** Sends the request under the deadline and the caller's signal. */
-  #send(call: Call): Promise<JsonValue> {
-    const { rest, clock, timeoutMs = TIMEOUT_MS } = this.#options;
-    const { request, signal } = call;
-    const controller = new AbortController();
-    return new Promise((resolve, reject) => {
-      const end = () => {
-        timer[Symbol.dispose]();
-        signal?.removeEventListener("abort", onAbort);
-      };
-      const abandon = (reason: unknown) => {
-        end();
-        // Rejecting first: whatever the transport throws on the abort no longer matters.
-        reject(reason);
-        controller.abort(reason);
-      };
-      const onAbort = () => abandon(signal?.reason);
-      const timer = clock.setTimer(timeoutMs, () =>
-        abandon(
-          new KubeConnectionError(
-            "timeout",
-            `Cannot ${request.method} ${request.path}: no answer within ${timeoutMs / 1000} s`,
-          ),
-        ));
-      signal?.addEventListener("abort", onAbort, { once: true });
-      let answer: Promise<JsonValue>;
-      try {
-        answer = rest.performRequest({
-          ...request,
-          accept: "application/json",
-          abortSignal: controller.signal,
-          expectJson: true,
-        });
-      } catch (error) {
-        end();
-        return reject(error);
-      }
-      answer.then((value) => {
-        end();
-        resolve(value);
-      }, (error) => {
-        end();
-        reject(error);
-      });
-    });
   }
 }
 

@@ -1,0 +1,182 @@
+/**
+ * One candidate's view of a Lease, and the single step of client-go's election: acquire or renew.
+ *
+ * - Expiry is local: monotonic time since the record was seen to change, plus the duration in the
+ *   record. Wall clocks, ours or the holder's, play no part.
+ * - Each write carries the resourceVersion it is based on: of two candidates one wins.
+ * - A lease that someone deleted is made again at once by its holder, by others only after the term
+ *   they had seen is over.
+ *
+ * Requests are bounded in time; when to step is the elector's affair.
+ */
+import type { Clock } from "../lib/clock.ts";
+import { requestJson } from "./deadline.ts";
+import {
+  LEASE_TYPE,
+  type LeaseRecord,
+  microTime,
+  readRecord,
+  sameRecord,
+  writeRecord,
+} from "./lease_record.ts";
+import { isConflict, isNotFound } from "./ports/errors.ts";
+import type { JsonValue, RequestOptions, RestClient } from "./ports/rest.ts";
+import { resourcePath } from "./resource.ts";
+
+export interface LeaseClaimOptions {
+  readonly rest: RestClient;
+  readonly clock: Clock;
+  readonly namespace: string;
+  readonly name: string;
+  readonly identity: string;
+  /** Written into the record: whole seconds, at least 1. */
+  readonly durationSeconds: number;
+  readonly requestTimeoutMs: number;
+}
+
+/** `since`: monotonic time just before the successful write was sent; nobody has seen it earlier. */
+export type ClaimResult = { readonly held: true; readonly since: number } | {
+  readonly held: false;
+};
+
+const NO_RECORD: LeaseRecord = {
+  holder: "",
+  durationSeconds: 0,
+  transitions: 0,
+  acquireTime: "",
+  renewTime: "",
+};
+const RELEASE_TRIES_MAX = 5;
+
+export class LeaseClaim {
+  readonly #options: LeaseClaimOptions;
+  #lease: JsonValue = undefined;
+  #record: LeaseRecord = NO_RECORD;
+  #observedAt = 0;
+  /** A write was sent and its answer never came. */
+  #uncertain = false;
+
+  constructor(options: LeaseClaimOptions) {
+    this.#options = options;
+  }
+
+  /** The record last seen. */
+  get record(): LeaseRecord {
+    return this.#record;
+  }
+
+  get mine(): boolean {
+    return this.#record.holder === this.#options.identity;
+  }
+
+  get heldByAnother(): boolean {
+    return this.#record.holder !== "" && !this.mine;
+  }
+
+  /** Monotonic time at which the record last seen counts as expired. */
+  get expiresAt(): number {
+    return this.#observedAt + this.#record.durationSeconds * 1000;
+  }
+
+  /** Acquires or renews. @throws what the port throws, also when another candidate was faster (409). */
+  async step(signal: AbortSignal): Promise<ClaimResult> {
+    const now = this.#options.clock.monotonic();
+    if (this.#lease && this.mine && now < this.expiresAt) {
+      try {
+        return await this.#put(this.#claimed(), signal);
+      } catch {
+        // The record is not what we thought, or the answer got lost: look, then try once more.
+        signal.throwIfAborted();
+      }
+    }
+    try {
+      this.#observe(await this.#request("GET", undefined, signal));
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      this.#lease = undefined;
+      if (this.heldByAnother && now < this.expiresAt) return { held: false };
+      return await this.#create(signal);
+    }
+    if (this.heldByAnother && now < this.expiresAt) return { held: false };
+    return await this.#put(this.#claimed(), signal);
+  }
+
+  /** Gives the lease up when it is ours, so that the next holder need not wait. @throws as the port does. */
+  async release(signal: AbortSignal): Promise<void> {
+    let known = this.#lease !== undefined && !this.#uncertain;
+    if (!this.mine && !this.#uncertain) return;
+    for (let tries = 1;; tries++) {
+      try {
+        if (!known) this.#observe(await this.#request("GET", undefined, signal));
+        if (!this.mine) return;
+        const time = microTime(this.#options.clock.now());
+        const { transitions } = this.#record;
+        await this.#put(
+          { holder: "", durationSeconds: 1, transitions, acquireTime: time, renewTime: time },
+          signal,
+        );
+        return;
+      } catch (error) {
+        if (isNotFound(error)) return;
+        if (!isConflict(error) || tries >= RELEASE_TRIES_MAX) throw error;
+        known = false;
+      }
+    }
+  }
+
+  #claimed(): LeaseRecord {
+    const time = microTime(this.#options.clock.now());
+    const { transitions, acquireTime, holder } = this.#record;
+    const first = this.#lease === undefined && holder === "";
+    return {
+      holder: this.#options.identity,
+      durationSeconds: this.#options.durationSeconds,
+      transitions: this.mine || first ? transitions : transitions + 1,
+      acquireTime: this.mine && acquireTime !== "" ? acquireTime : time,
+      renewTime: time,
+    };
+  }
+
+  #create(signal: AbortSignal): Promise<ClaimResult> {
+    return this.#write("POST", this.#claimed(), signal);
+  }
+
+  #put(record: LeaseRecord, signal: AbortSignal): Promise<ClaimResult> {
+    return this.#write("PUT", record, signal);
+  }
+
+  async #write(
+    method: "POST" | "PUT",
+    record: LeaseRecord,
+    signal: AbortSignal,
+  ): Promise<ClaimResult> {
+    const since = this.#options.clock.monotonic();
+    const body = writeRecord(this.#options, this.#lease, record);
+    this.#uncertain = true;
+    this.#observe(await this.#request(method, body, signal));
+    return { held: true, since };
+  }
+
+  #observe(lease: JsonValue): void {
+    const record = readRecord(lease);
+    this.#lease = lease;
+    this.#uncertain = false;
+    if (sameRecord(record, this.#record)) return;
+    this.#record = record;
+    this.#observedAt = this.#options.clock.monotonic();
+  }
+
+  #request(
+    method: "GET" | "POST" | "PUT",
+    body: JsonValue,
+    signal: AbortSignal,
+  ): Promise<JsonValue> {
+    const { rest, clock, namespace, name, requestTimeoutMs } = this.#options;
+    const request: RequestOptions = {
+      method,
+      path: resourcePath(LEASE_TYPE, method === "POST" ? { namespace } : { namespace, name }),
+      ...(body === undefined ? {} : { bodyJson: body }),
+    };
+    return requestJson(request, { rest, clock, timeoutMs: requestTimeoutMs, signal });
+  }
+}
