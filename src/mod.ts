@@ -1,3 +1,43 @@
-/** Public module of the package: what an embedding program needs to hand in a client of its own. */
+/**
+ * Public module of the package: how an embedding program connects to a cluster, or hands in a client
+ * of its own.
+ *
+ * ```ts
+ * import { createClients, loadConnection } from "podconfigmap-controller";
+ *
+ * using clients = createClients(await loadConnection({ context: "dev" }));
+ * const version = await clients.api.performRequest({ method: "GET", path: "/version", expectJson: true });
+ * ```
+ *
+ * A foreign client (`examples/custom_client.ts`) goes through {@link adaptRestClient}.
+ */
 export type * from "./runtime/ports/rest.ts";
-export { KubeApiError, KubeConnectionError } from "./runtime/ports/errors.ts";
+export {
+  errorFromStatus,
+  isAlreadyExists,
+  isConflict,
+  isGone,
+  isNotFound,
+  KubeApiError,
+  KubeConnectionError,
+} from "./runtime/ports/errors.ts";
+export type {
+  ConnectionFailure,
+  KubeApiErrorInit,
+  StatusCause,
+  StatusDetails,
+} from "./runtime/ports/errors.ts";
+export { adaptRestClient } from "./kube/adapt.ts";
+export { createClients } from "./kube/clients.ts";
+export type { Clients, ClientsOptions } from "./kube/clients.ts";
+export type {
+  ClientCertificate,
+  ClusterConnection,
+  Credentials,
+  Impersonation,
+} from "./kube/connection.ts";
+export { inClusterConnection } from "./kube/in_cluster.ts";
+export { KubeconfigError } from "./kube/kubeconfig.ts";
+export { loadConnection } from "./kube/load.ts";
+export type { LoadOptions } from "./kube/load.ts";
+export { describeRequest, explainForbidden } from "./kube/request_info.ts";

@@ -1,0 +1,256 @@
+/**
+ * HTTP/1.1 as bytes: builds request heads and takes responses apart. Pure; knows no socket.
+ *
+ * Guarantees: input may be split anywhere; interim (1xx) responses are skipped; a body is framed by
+ * `Transfer-Encoding: chunked`, `Content-Length` or the end of the connection (RFC 9112 section 6);
+ * what is not HTTP/1.x is a {@link HttpFormatError}, never a guess. Body chunks are views into the
+ * input. It neither decompresses (nothing asks for that) nor follows redirects.
+ */
+import { Buffer } from "node:buffer";
+
+/** Head and trailer sizes past which a peer is not taken seriously. */
+const HEAD_BYTES_MAX = 256 * 1024;
+const CHUNK_LINE_BYTES_MAX = 8 * 1024;
+
+export class HttpFormatError extends Error {
+  override readonly name = "HttpFormatError";
+}
+
+export interface ResponseHead {
+  readonly status: number;
+  /** Names in lower case; repeated fields joined by `, `. */
+  readonly headers: ReadonlyMap<string, string>;
+  /** False for `Connection: close` and for HTTP/1.0 without keep-alive. */
+  readonly keepAlive: boolean;
+}
+
+export interface ResponseSink {
+  head(head: ResponseHead): void;
+  body(chunk: Uint8Array): void;
+  /** The response is complete. `reusable`: another request may follow on this connection. */
+  end(reusable: boolean): void;
+}
+
+/** A header field as written; names and values must pass {@link assertHeaderSafe}. */
+export type HeaderField = readonly [name: string, value: string];
+
+/** @throws {TypeError} when a field could end its line early (or is not Latin-1) and so forge another. */
+export function assertHeaderSafe(name: string, value: string): void {
+  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) {
+    throw new TypeError(`Cannot send header ${JSON.stringify(name)}: not a field name`);
+  }
+  if (/[^\t\x20-\x7e\x80-\xff]/.test(value)) {
+    throw new TypeError(
+      `Cannot send header ${name}: its value holds characters that are not allowed`,
+    );
+  }
+}
+
+/** Request line and fields, up to the body. @throws {TypeError} when `target` is not a plain path and query. */
+export function requestHead(
+  method: string,
+  target: string,
+  fields: readonly HeaderField[],
+): string {
+  if (!/^\/[\x21\x22\x24-\x7e]*$/.test(target)) {
+    throw new TypeError(`Cannot request ${JSON.stringify(target)}: not an absolute path in ASCII`);
+  }
+  let head = `${method} ${target} HTTP/1.1\r\n`;
+  for (const [name, value] of fields) head += `${name}: ${value}\r\n`;
+  return head + "\r\n";
+}
+
+type State =
+  | "head"
+  | "length"
+  | "until-close"
+  | "chunk-size"
+  | "chunk-data"
+  | "chunk-end"
+  | "trailer"
+  | "done";
+
+/** Takes one response apart. Use one instance per request. */
+export class ResponseParser {
+  #state: State = "head";
+  readonly #sink: ResponseSink;
+  readonly #bodyless: boolean;
+  #pending: Buffer | undefined;
+  #line = "";
+  #remaining = 0;
+  #keepAlive = false;
+  #started = false;
+
+  constructor(method: string, sink: ResponseSink) {
+    this.#sink = sink;
+    this.#bodyless = method === "HEAD";
+  }
+
+  /** A byte of the response has come. */
+  get started(): boolean {
+    return this.#started;
+  }
+
+  get done(): boolean {
+    return this.#state === "done";
+  }
+
+  /** @throws {HttpFormatError} */
+  push(input: Uint8Array): void {
+    if (input.length === 0) return;
+    this.#started = true;
+    let chunk = Buffer.from(input.buffer, input.byteOffset, input.byteLength);
+    if (this.#state === "head") {
+      const rest = this.#readHeads(chunk);
+      if (!rest) return;
+      chunk = rest;
+    }
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#state === "done") throw new HttpFormatError("bytes after the end of the response");
+      at = this.#step(chunk, at);
+    }
+  }
+
+  /** The peer will send no more. @throws {HttpFormatError} when the response is incomplete. */
+  close(): void {
+    if (this.#state === "done") return;
+    if (this.#state !== "until-close") {
+      throw new HttpFormatError("the connection ended before the response did");
+    }
+    this.#finish(false);
+  }
+
+  /** Reads heads until a final one is complete; the bytes after it, or undefined while it is not. */
+  #readHeads(chunk: Buffer): Buffer | undefined {
+    let data = this.#pending ? Buffer.concat([this.#pending, chunk]) : chunk;
+    this.#pending = undefined;
+    for (;;) {
+      const end = data.indexOf("\r\n\r\n");
+      if ((end < 0 ? data.length : end) > HEAD_BYTES_MAX) {
+        throw new HttpFormatError(`a response head of more than ${HEAD_BYTES_MAX} bytes`);
+      }
+      if (end < 0) {
+        if (data.length > 5 && data.toString("latin1", 0, 5) !== "HTTP/") {
+          throw new HttpFormatError("the answer is not HTTP");
+        }
+        this.#pending = data;
+        return undefined;
+      }
+      const head = parseHead(data.toString("latin1", 0, end));
+      data = data.subarray(end + 4);
+      if (head.status >= 200) {
+        this.#begin(head);
+        return data;
+      }
+      if (head.status === 101) throw new HttpFormatError("the server switched protocols unasked");
+    }
+  }
+
+  #begin(head: ResponseHead): void {
+    this.#keepAlive = head.keepAlive;
+    const encoding = head.headers.get("transfer-encoding");
+    const length = head.headers.get("content-length");
+    if (this.#bodyless || head.status === 204 || head.status === 304) {
+      this.#sink.head(head);
+      this.#finish(this.#keepAlive);
+    } else if (encoding !== undefined) {
+      if (encoding.trim().toLowerCase() !== "chunked") {
+        throw new HttpFormatError(`unknown transfer encoding ${JSON.stringify(encoding)}`);
+      }
+      this.#state = "chunk-size";
+      this.#sink.head(head);
+    } else if (length !== undefined) {
+      this.#remaining = parseLength(length);
+      this.#state = "length";
+      this.#sink.head(head);
+      if (this.#remaining === 0) this.#finish(this.#keepAlive);
+    } else {
+      this.#state = "until-close";
+      this.#sink.head(head);
+    }
+  }
+
+  #step(chunk: Buffer, at: number): number {
+    switch (this.#state) {
+      case "length":
+      case "chunk-data": {
+        const end = Math.min(chunk.length, at + this.#remaining);
+        this.#remaining -= end - at;
+        this.#sink.body(chunk.subarray(at, end));
+        if (this.#remaining === 0) {
+          if (this.#state === "length") this.#finish(this.#keepAlive);
+          else this.#state = "chunk-end";
+        }
+        return end;
+      }
+      case "until-close":
+        this.#sink.body(at === 0 ? chunk : chunk.subarray(at));
+        return chunk.length;
+      default:
+        return this.#readLine(chunk, at);
+    }
+  }
+
+  #readLine(chunk: Buffer, at: number): number {
+    const newline = chunk.indexOf(10, at);
+    const end = newline < 0 ? chunk.length : newline;
+    this.#line += chunk.toString("latin1", at, end);
+    if (this.#line.length > CHUNK_LINE_BYTES_MAX) {
+      throw new HttpFormatError("an endless chunk line");
+    }
+    if (newline < 0) return end;
+    if (!this.#line.endsWith("\r")) throw new HttpFormatError("a chunk line without CRLF");
+    const line = this.#line.slice(0, -1);
+    this.#line = "";
+    if (this.#state === "chunk-size") {
+      const size = /^([0-9a-fA-F]{1,12})[ \t]*(?:;.*)?$/.exec(line)?.[1];
+      if (size === undefined) {
+        throw new HttpFormatError(`not a chunk size: ${JSON.stringify(line.slice(0, 40))}`);
+      }
+      this.#remaining = parseInt(size, 16);
+      this.#state = this.#remaining === 0 ? "trailer" : "chunk-data";
+    } else if (this.#state === "chunk-end") {
+      if (line !== "") throw new HttpFormatError("a chunk longer than its size");
+      this.#state = "chunk-size";
+    } else if (line === "") {
+      this.#finish(this.#keepAlive);
+    }
+    return newline + 1;
+  }
+
+  #finish(reusable: boolean): void {
+    this.#state = "done";
+    this.#sink.end(reusable);
+  }
+}
+
+function parseHead(text: string): ResponseHead {
+  const lines = text.split("\r\n");
+  const start = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: |$)/.exec(lines[0] ?? "");
+  if (!start) throw new HttpFormatError("the answer is not HTTP/1.1");
+  const headers = new Map<string, string>();
+  for (let i = 1; i < lines.length; i++) {
+    const line = lines[i] as string;
+    const colon = line.indexOf(":");
+    if (colon <= 0) throw new HttpFormatError("a header line without a name");
+    const name = line.slice(0, colon).toLowerCase();
+    const value = line.slice(colon + 1).trim();
+    const before = headers.get(name);
+    headers.set(name, before === undefined ? value : `${before}, ${value}`);
+  }
+  const connection = headers.get("connection")?.toLowerCase() ?? "";
+  const keepAlive = start[1] === "1"
+    ? !connection.includes("close")
+    : connection.includes("keep-alive");
+  return { status: Number(start[2]), headers, keepAlive };
+}
+
+function parseLength(text: string): number {
+  const values = new Set(text.split(",").map((value) => value.trim()));
+  const [value] = values;
+  if (values.size !== 1 || value === undefined || !/^\d{1,15}$/.test(value)) {
+    throw new HttpFormatError(`not a content length: ${JSON.stringify(text)}`);
+  }
+  return Number(value);
+}
