@@ -12,8 +12,6 @@
  *
  * Bundled first because `deno compile` alone overflows its stack on a package below prom-client.
  */
-import config from "../deno.json" with { type: "json" };
-
 const ENTRY = "main.ts";
 const OUTPUT = "dist/podconfigmap-controller";
 
@@ -77,14 +75,11 @@ export async function buildProgram(options: BuildOptions = {}): Promise<string> 
   }
 }
 
-/** Puts what `src/ops/version.ts` reports in front of the bundle: a module's first statement runs first. */
+/** Defines the global that `src/ops/version.ts` reports: a module's first statement runs first. */
 async function stamp(bundle: string): Promise<void> {
-  const build = { version: config.version, commit: await commit(), target: Deno.build.target };
   const text = await Deno.readTextFile(bundle);
-  await Deno.writeTextFile(
-    bundle,
-    `globalThis.PODCONFIGMAP_BUILD = ${JSON.stringify(build)};\n${text}`,
-  );
+  const definition = `globalThis.PODCONFIGMAP_COMMIT = ${JSON.stringify(await commit())};\n`;
+  await Deno.writeTextFile(bundle, definition + text);
 }
 
 /** Short hash of HEAD, `-dirty` when tracked files differ; `unknown` outside of a checkout. */

@@ -11,7 +11,7 @@ import { sleep, systemClock } from "../../src/lib/clock.ts";
 import { type AuditLevel, AuditLog, auditPolicy } from "./audit_log.ts";
 import { type Authority, createAuthority, createKeyPair } from "./certificates.ts";
 import { eventually } from "./eventually.ts";
-import { output, run, RunningProcess, temporaryDir } from "./processes.ts";
+import { freePort, output, run, RunningProcess, temporaryDir } from "./processes.ts";
 
 export interface ControlPlaneOptions {
   /** Folder with etcd, kube-apiserver, kube-controller-manager, kubectl. Default KUBEBUILDER_ASSETS. */
@@ -388,9 +388,4 @@ export class ControlPlane implements AsyncDisposable {
 
 function writePrivate(path: string, text: string): Promise<void> {
   return Deno.writeTextFile(path, text, { mode: 0o600 });
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return (listener.addr as Deno.NetAddr).port;
 }
