@@ -15,7 +15,7 @@ import type { Logger } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
 import type { ApiClient } from "./api_client.ts";
 import { DelayHeap } from "./delay_heap.ts";
-import { microTime } from "./lease_record.ts";
+import { microTime } from "./micro_time.ts";
 import { isAlreadyExists, isNotFound } from "./ports/errors.ts";
 import type { JsonObject } from "./ports/rest.ts";
 import type { ResourceType } from "./resource.ts";

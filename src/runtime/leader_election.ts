@@ -93,7 +93,8 @@ export class LeaderElector {
   readonly #lease: string;
   readonly #log: Logger;
   readonly #logLimit: TokenBucket;
-  #claim: LeaseClaim;
+  /** Kept between runs: what was seen of the lease stays true. */
+  readonly #claim: LeaseClaim;
   #running = false;
   #leading = false;
   /** Monotonic time at which the last successful renewal was sent. */
@@ -112,7 +113,17 @@ export class LeaderElector {
     this.#log = options.log.with({ lease: this.#lease });
     const { clock } = options;
     this.#logLimit = new TokenBucket({ clock, burst: LOG_BURST, refillMs: LOG_REFILL_MS });
-    this.#claim = this.#newClaim();
+    const { rest, namespace, name, identity } = options;
+    this.#claim = new LeaseClaim({
+      rest,
+      clock,
+      namespace,
+      name,
+      identity,
+      durationSeconds: Math.max(1, Math.ceil(options.leaseDurationMs / 1000)),
+      // Half, so that one request without an answer leaves time for another.
+      requestTimeoutMs: options.renewDeadlineMs / 2,
+    });
     options.metrics?.leading(this.#lease, false);
   }
 
@@ -146,7 +157,6 @@ export class LeaderElector {
   ): Promise<"stopped" | "lost"> {
     assert(!this.#running, "LeaderElector.run is already running");
     this.#running = true;
-    this.#claim = this.#newClaim();
     try {
       const held = await this.#acquire(signal);
       if (held && !signal.aborted) return await this.#hold(signal, lead);
@@ -159,20 +169,6 @@ export class LeaderElector {
 
   get #deadline(): number {
     return this.#renewedAt + this.#options.renewDeadlineMs;
-  }
-
-  #newClaim(): LeaseClaim {
-    const { rest, clock, namespace, name, identity } = this.#options;
-    return new LeaseClaim({
-      rest,
-      clock,
-      namespace,
-      name,
-      identity,
-      durationSeconds: Math.max(1, Math.ceil(this.#options.leaseDurationMs / 1000)),
-      // Half, so that one request without an answer leaves time for another.
-      requestTimeoutMs: this.#options.renewDeadlineMs / 2,
-    });
   }
 
   async #acquire(signal: AbortSignal): Promise<boolean> {

@@ -4,8 +4,8 @@
  * - Expiry is local: monotonic time since the record was seen to change, plus the duration in the
  *   record. Wall clocks, ours or the holder's, play no part.
  * - Each write carries the resourceVersion it is based on: of two candidates one wins.
- * - A lease that someone deleted is made again at once by its holder, by others only after the term
- *   they had seen is over.
+ * - A lease that someone deleted is made again at once by its holder; others that knew of a holder
+ *   wait for a whole term from when they found it missing, as it may just have been renewed.
  *
  * Requests are bounded in time; when to step is the elector's affair.
  */
@@ -14,11 +14,11 @@ import { requestJson } from "./deadline.ts";
 import {
   LEASE_TYPE,
   type LeaseRecord,
-  microTime,
   readRecord,
   sameRecord,
   writeRecord,
 } from "./lease_record.ts";
+import { microTime } from "./micro_time.ts";
 import { isConflict, isNotFound } from "./ports/errors.ts";
 import type { JsonValue, RequestOptions, RestClient } from "./ports/rest.ts";
 import { resourcePath } from "./resource.ts";
@@ -53,6 +53,8 @@ export class LeaseClaim {
   #lease: JsonValue = undefined;
   #record: LeaseRecord = NO_RECORD;
   #observedAt = 0;
+  /** Monotonic time at which the lease was first found missing, since it was last there. */
+  #missingSince: number | undefined;
   /** A write was sent and its answer never came. */
   #uncertain = false;
 
@@ -75,7 +77,7 @@ export class LeaseClaim {
 
   /** Monotonic time at which the record last seen counts as expired. */
   get expiresAt(): number {
-    return this.#observedAt + this.#record.durationSeconds * 1000;
+    return (this.#missingSince ?? this.#observedAt) + this.#record.durationSeconds * 1000;
   }
 
   /** Acquires or renews. @throws what the port throws, also when another candidate was faster (409). */
@@ -94,6 +96,7 @@ export class LeaseClaim {
     } catch (error) {
       if (!isNotFound(error)) throw error;
       this.#lease = undefined;
+      this.#missingSince ??= this.#options.clock.monotonic();
       if (this.heldByAnother && now < this.expiresAt) return { held: false };
       return await this.#create(signal);
     }
@@ -160,6 +163,7 @@ export class LeaseClaim {
   #observe(lease: JsonValue): void {
     const record = readRecord(lease);
     this.#lease = lease;
+    this.#missingSince = undefined;
     this.#uncertain = false;
     if (sameRecord(record, this.#record)) return;
     this.#record = record;

@@ -65,11 +65,6 @@ export function sameRecord(a: LeaseRecord, b: LeaseRecord): boolean {
     a.renewTime === b.renewTime;
 }
 
-/** RFC 3339 with exactly six fractional digits: the only form that Go's MicroTime parses. */
-export function microTime(msSinceEpoch: number): string {
-  return new Date(msSinceEpoch).toISOString().replace("Z", "000Z");
-}
-
 function objectOf(value: JsonValue): JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value) ? value : {};
 }
