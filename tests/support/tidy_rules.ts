@@ -14,7 +14,7 @@ export interface SourceFile {
 export const FUNCTION_LINES_MAX = 70;
 export const SOURCE_LINES_WARN = 300;
 export const SOURCE_LINES_MAX = 400;
-export const TEST_LINES_MAX = 700;
+export const TEST_LINES_MAX = 800;
 
 export const isTest = (path: string) => path.startsWith("tests/") || path.endsWith("_test.ts");
 
