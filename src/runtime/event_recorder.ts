@@ -172,7 +172,9 @@ export class EventRecorder {
       } catch (error) {
         if (signal.aborted) return;
         const verdict = classify(error);
-        if (tries >= TRIES_MAX || verdict.kind !== "retry" || verdict.pace !== "backoff") {
+        const helps = verdict.kind === "retry" && verdict.pace === "backoff" &&
+          verdict.errorType !== "leadership_lost";
+        if (!helps || tries >= TRIES_MAX) {
           this.#series.delete(series.key);
           return this.#dropped(series.body, "not taken by the API server", error);
         }

@@ -57,11 +57,11 @@ interface Running {
 /** Resolves when everything has ended, or time was up. Never rejects for what a task does. */
 export async function runTasks(options: LifecycleOptions): Promise<Exit> {
   const { signal, log, clock } = options;
+  if (signal.aborted) return { cause: { kind: "signal", reason: signal.reason }, unfinished: [] };
   let stopping = false;
   let onCause: (cause: ExitCause) => void = () => {};
   const first = new Promise<ExitCause>((resolve) => onCause = resolve);
   const onSignal = () => onCause({ kind: "signal", reason: signal.reason });
-  if (signal.aborted) onSignal();
   signal.addEventListener("abort", onSignal, { once: true });
 
   const report = (task: Task, cause: ExitCause) => {
