@@ -164,7 +164,8 @@ function isNonNull(code: readonly Token[], index: number): boolean {
 function ioUse(code: readonly Token[], index: number): string | undefined {
   const name = code[index]?.text as string;
   const before = code[index - 1]?.text;
-  if (before === "." || before === "?.") return undefined;
+  const ofGlobal = /^(globalThis|window|self)$/.test(code[index - 2]?.text ?? "");
+  if ((before === "." || before === "?.") && !ofGlobal) return undefined;
   const after = code[index + 1]?.text;
   if (name === "console" && after === ".") return "console";
   const member = `${name}.${code[index + 2]?.text}`;
@@ -173,7 +174,9 @@ function ioUse(code: readonly Token[], index: number): string | undefined {
     return "new Date()";
   }
   // A property or parameter of that name is not the global.
-  if (!IO_GLOBALS.has(name) || after === ":" || after === "?" || after === "=") return undefined;
+  const declared = after === ":" || after === "=" ||
+    (after === "?" && code[index + 2]?.text === ":");
+  if (!IO_GLOBALS.has(name) || declared) return undefined;
   return name === "Deno" && after !== "." ? undefined : name;
 }
 

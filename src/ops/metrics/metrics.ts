@@ -195,6 +195,7 @@ export class Metrics {
     // What a standby last knew as a leader is not what is.
     this.#pcmcStatus.reset();
     this.#active.reset();
+    this.#depth.reset();
   }
 
   failed(lease: string): void {

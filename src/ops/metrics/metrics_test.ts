@@ -155,12 +155,14 @@ Deno.test("a replica that lost the lease shows no state of objects", async () =>
   metrics.leading("lock", true);
   metrics.pcmcStatus("ns", "a", true);
   metrics.activeConfigMaps("ns", "a", 1);
+  metrics.depth("pod", 3);
   metrics.configMapOperation("create", "ns", "success");
   assert.equal((await scrape(metrics)).get('leader_election_master_status{name="lock"}'), 1);
   metrics.leading("lock", false);
   const series = await scrape(metrics);
   assert.equal(series.get('leader_election_master_status{name="lock"}'), 0);
-  assert.ok(![...series.keys()].some((id) => /^(pcmc_status|active_configmaps)/.test(id)));
+  const stale = /^(pcmc_status|active_configmaps|queue_depth)/;
+  assert.ok(![...series.keys()].some((id) => stale.test(id)));
   assert.ok([...series.keys()].some((id) => id.startsWith("configmap_operations_total")));
 });
 

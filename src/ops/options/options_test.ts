@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type Command, COMMANDS, GROUPS, type OptionDefinition } from "./definition.ts";
 import { helpText, optionTables } from "./help.ts";
-import { type CommandLine, type InvocationOf, parseCommandLine } from "./parse.ts";
+import { type CommandLine, givenOptions, type InvocationOf, parseCommandLine } from "./parse.ts";
 import { suggest } from "./suggest.ts";
 import { defaultOf, OPTIONS, optionsOf } from "./table.ts";
 import { parseValue } from "./value.ts";
@@ -157,6 +157,19 @@ Deno.test("DEBUG and LOG_JSON_FORMAT are short forms that yield to what ranks hi
   const format = (args: string, env = {}) => run("controller", args, env).options.logFormat;
   assert.equal(format("", { LOG_JSON_FORMAT: "T" }), "json");
   assert.equal(format("--log-format=text", { LOG_JSON_FORMAT: "T" }), "text");
+});
+
+Deno.test("givenOptions() says what was given, as it would be written", () => {
+  const env = { CONTROLLER_POD_WORKERS: "4", DEBUG: "" };
+  const args = "--metrics-addr=off --resync-period 90s --watch-namespace b,a";
+  const line = parse(`controller ${args}`, env);
+  assert.ok(line.kind === "run");
+  assert.deepEqual(givenOptions(line.invocation), {
+    "watch-namespace": "b,a",
+    "resync-period": "1m30s",
+    "pod-workers": "4",
+    "metrics-addr": "off",
+  });
 });
 
 Deno.test("lists collect, split at commas and drop repetitions", () => {

@@ -12,7 +12,7 @@ import { type Command, COMMANDS, type OptionDefinition } from "./definition.ts";
 import { helpText } from "./help.ts";
 import { suggest } from "./suggest.ts";
 import { defaultOf, type OptionsOf, optionsOf } from "./table.ts";
-import { type OptionValue, parseValue } from "./value.ts";
+import { formatValue, type OptionValue, parseValue } from "./value.ts";
 
 export type Source = "flag" | "environment" | "default";
 
@@ -56,6 +56,16 @@ export function parseCommandLine(
   }
   if (!isCommand(first)) return problems([unknownCommand(first)]);
   return parseOptions(first, rest, env);
+}
+
+/** What was given, flag -> text, for the line that a process logs at its start. No option is a secret. */
+export function givenOptions(invocation: Invocation): Record<string, string> {
+  const values = invocation.options as Readonly<Record<string, OptionValue>>;
+  const given = optionsOf(invocation.command)
+    .filter((option) => invocation.sources[option.key] !== "default");
+  return Object.fromEntries(
+    given.map((option) => [option.flag, formatValue(option, values[option.key])]),
+  );
 }
 
 function isCommand(text: string): text is Command {
