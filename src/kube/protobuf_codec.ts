@@ -20,7 +20,6 @@ import {
   isProtobuf,
   listOf,
   openEnvelope,
-  openUnknown,
   watchEvent,
 } from "./protobuf_objects.ts";
 import { decodeMessage, type Message, type Partial } from "./protobuf_reader.ts";
@@ -104,7 +103,7 @@ class SniffingDecoder<T extends StoredObject> implements WatchDecoder<T> {
   }
 }
 
-/** Frames of four bytes of length (big-endian) and an enveloped `metav1.WatchEvent`. */
+/** Frames of four bytes of length (big-endian) and a bare `metav1.WatchEvent`. */
 class FrameDecoder<T extends StoredObject> implements WatchDecoder<T> {
   readonly #options: ProtobufCodecOptions<T>;
   #parts: Uint8Array[] = [];
@@ -149,8 +148,7 @@ class FrameDecoder<T extends StoredObject> implements WatchDecoder<T> {
   }
 
   #event(frame: Uint8Array): WatchEvent<T> {
-    const body = isProtobuf(frame) ? openEnvelope(frame).raw : openUnknown(frame).raw;
-    const { type, object } = decodeMessage(body, watchEvent) as {
+    const { type, object } = decodeMessage(frame, watchEvent) as {
       type?: string;
       object?: { raw?: Uint8Array };
     };

@@ -16,7 +16,6 @@ import {
   type Partial,
   raw,
   text,
-  texts,
   time,
 } from "./protobuf_reader.ts";
 
@@ -29,18 +28,16 @@ const ownerReference: Message = {
   7: always(bool("blockOwnerDeletion")),
 };
 
+/** What decisions need; `generated.proto` has more. */
 export const objectMeta: Message = {
   1: text("name"),
   3: text("namespace"),
   5: text("uid"),
   6: text("resourceVersion"),
-  7: int("generation"),
-  8: time("creationTimestamp"),
   9: time("deletionTimestamp"),
   11: map("labels"),
   12: map("annotations"),
   13: many("ownerReferences", ownerReference),
-  14: texts("finalizers"),
 };
 
 export const podSpec: Message = { 10: text("nodeName") };
@@ -103,7 +100,7 @@ const status: Message = {
 const typeMeta: Message = { 1: text("apiVersion"), 2: text("kind") };
 const unknown: Message = { 1: one("typeMeta", typeMeta), 2: raw("raw") };
 
-/** `raw` holds an enveloped object. */
+/** A frame of a watch; `object.raw` holds an enveloped object. */
 export const watchEvent: Message = {
   1: text("type"),
   2: one("object", { 1: raw("raw") }),
@@ -125,12 +122,7 @@ export function isProtobuf(body: Uint8Array): boolean {
 /** @throws {SyntaxError} when the bytes are not an enveloped object. */
 export function openEnvelope(body: Uint8Array): Envelope {
   if (!isProtobuf(body)) throw new SyntaxError("Cannot read protobuf: no Kubernetes envelope");
-  return openUnknown(body.subarray(MAGIC.length));
-}
-
-/** The envelope without its magic bytes, as in the frames of a watch. @throws {SyntaxError} */
-export function openUnknown(body: Uint8Array): Envelope {
-  const partial = decodeMessage(body, unknown) as {
+  const partial = decodeMessage(body.subarray(MAGIC.length), unknown) as {
     typeMeta?: { apiVersion?: string; kind?: string };
     raw?: Uint8Array;
   };
