@@ -81,10 +81,12 @@ function locate(
   doc: JsonValue,
   path: string,
 ): { container: JsonObject | JsonValue[]; key: string } {
-  const tokens = path.split("/").map((token) => token.replaceAll("~1", "/").replaceAll("~0", "~"));
-  if (tokens.length < 2 || tokens[0] !== "") throw patchRejected(`invalid path ${path}`);
+  const [, ...tokens] = path.split("/").map((token) =>
+    token.replaceAll("~1", "/").replaceAll("~0", "~")
+  );
+  if (tokens.length === 0) throw patchRejected(`invalid path ${path}`);
   let at = doc;
-  for (const token of tokens.slice(1, -1)) at = isContainer(at) ? child(at, token) : undefined;
+  for (const token of tokens.slice(0, -1)) at = isContainer(at) ? child(at, token) : undefined;
   if (!isContainer(at)) throw patchRejected(`doc is missing path: ${path}`);
   return { container: at, key: tokens.at(-1) ?? "" };
 }
