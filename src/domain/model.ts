@@ -50,3 +50,21 @@ export interface ObservedConfigMap extends ObjectIdentity {
   /** `dataDigest(data)` of `src/domain/digest.ts`. */
   readonly dataDigest: string;
 }
+
+/** Whether two states of a Pod say the same in everything that decisions look at. */
+export function samePodFacts(one: PodFacts, other: PodFacts): boolean {
+  return one.uid === other.uid && one.nodeName === other.nodeName && one.phase === other.phase &&
+    one.terminating === other.terminating && one.ready === other.ready &&
+    one.ebpf?.status === other.ebpf?.status && one.ebpf?.reason === other.ebpf?.reason &&
+    one.ebpf?.message === other.ebpf?.message && sameRecord(one.labels, other.labels) &&
+    sameRecord(one.annotations, other.annotations);
+}
+
+function sameRecord(
+  one: Readonly<Record<string, string>>,
+  other: Readonly<Record<string, string>>,
+): boolean {
+  const keys = Object.keys(one);
+  return keys.length === Object.keys(other).length &&
+    keys.every((key) => Object.hasOwn(other, key) && one[key] === other[key]);
+}
