@@ -7,6 +7,8 @@
  * It does no I/O, and holds nothing that a restart cannot find out again.
  */
 import { assert } from "../lib/assert.ts";
+import type { EbpfStatus } from "../domain/ebpf_status.ts";
+import type { StatusTally } from "../domain/status.ts";
 
 /**
  * - `pending`: not looked at since this generation began
@@ -17,16 +19,13 @@ import { assert } from "../lib/assert.ts";
  */
 export type PairState = "pending" | "in-place" | "waiting" | "conflict" | "failed";
 
-export interface Tally {
-  readonly matched: number;
-  readonly pending: number;
-  readonly inPlace: number;
-  readonly waiting: number;
-  readonly conflicts: number;
-  readonly failed: number;
-  /** One Pod name and reason for each kind of trouble, for condition messages. */
-  readonly conflictExample: string | undefined;
-  readonly failedExample: string | undefined;
+export interface PairRecord {
+  /** Undefined removes the pair: no longer matching, or the Pod is gone. */
+  readonly state: PairState | undefined;
+  /** A sentence about a conflict or a failure, for a condition's message. */
+  readonly reason?: string | undefined;
+  /** Undefined where no eBPF program is wanted. */
+  readonly ebpf?: EbpfStatus | undefined;
 }
 
 interface Account {
@@ -37,6 +36,8 @@ interface Account {
   readonly counts: Record<PairState, number>;
   /** Reasons of conflicts and failures by Pod key; small, since trouble is rare. */
   readonly reasons: Map<string, string>;
+  readonly ebpf: Map<string, EbpfStatus>;
+  readonly ebpfCounts: Record<EbpfStatus, number>;
 }
 
 export class Ledger {
@@ -61,6 +62,8 @@ export class Ledger {
       states,
       counts: { pending: states.size, "in-place": 0, waiting: 0, conflict: 0, failed: 0 },
       reasons: new Map(),
+      ebpf: new Map(),
+      ebpfCounts: { pending: 0, applied: 0, failed: 0, unserved: 0 },
     });
     return true;
   }
@@ -71,32 +74,33 @@ export class Ledger {
   }
 
   /**
-   * Records what became of a pair; `undefined` removes it (no longer matching, Pod gone).
-   * Returns whether anything changed. A record for a generation that is not open is ignored.
+   * Records what became of a pair. Returns whether anything changed. A record for a generation that
+   * is not open is ignored.
    */
   record(
     pcmcKey: string,
-    pair: {
-      uid: string;
-      generation: number;
-      podKey: string;
-      state: PairState | undefined;
-      reason?: string;
-    },
+    pair: { uid: string; generation: number; podKey: string } & PairRecord,
   ): boolean {
     const account = this.#accounts.get(pcmcKey);
     if (account?.uid !== pair.uid || account.generation !== pair.generation) return false;
-    const before = account.states.get(pair.podKey);
-    const reasonBefore = account.reasons.get(pair.podKey);
+    const { podKey } = pair;
+    const before = account.states.get(podKey);
+    const reasonBefore = account.reasons.get(podKey);
+    const ebpfBefore = account.ebpf.get(podKey);
+    const ebpf = pair.state === undefined ? undefined : pair.ebpf;
     if (before !== undefined) account.counts[before]--;
-    if (pair.state === undefined) account.states.delete(pair.podKey);
-    else {
-      account.states.set(pair.podKey, pair.state);
-      account.counts[pair.state]++;
-    }
-    if (pair.reason === undefined) account.reasons.delete(pair.podKey);
-    else account.reasons.set(pair.podKey, pair.reason);
-    return before !== pair.state || reasonBefore !== pair.reason;
+    if (pair.state !== undefined) account.counts[pair.state]++;
+    if (ebpfBefore !== undefined) account.ebpfCounts[ebpfBefore]--;
+    if (ebpf !== undefined) account.ebpfCounts[ebpf]++;
+    put(account.states, podKey, pair.state);
+    put(account.reasons, podKey, pair.reason);
+    put(account.ebpf, podKey, ebpf);
+    return before !== pair.state || reasonBefore !== pair.reason || ebpfBefore !== ebpf;
+  }
+
+  /** What is recorded of a pair in the open generation. */
+  stateOf(pcmcKey: string, podKey: string): PairState | undefined {
+    return this.#accounts.get(pcmcKey)?.states.get(podKey);
   }
 
   /** Removes a Pod from the books of one PCMC, whatever the generation. Returns whether it was there. */
@@ -111,11 +115,17 @@ export class Ledger {
     this.#accounts.delete(pcmcKey);
   }
 
+  /** Whether a status can be worked out that is worth writing: no Pod is left, or there is trouble. */
+  isTelling(pcmcKey: string): boolean {
+    const counts = this.#accounts.get(pcmcKey)?.counts;
+    return counts !== undefined && (counts.pending === 0 || counts.conflict + counts.failed > 0);
+  }
+
   /** `since`: monotonic ms at which the generation was opened. */
-  tally(pcmcKey: string): (Tally & { readonly since: number }) | undefined {
+  tally(pcmcKey: string): (StatusTally & { readonly since: number }) | undefined {
     const account = this.#accounts.get(pcmcKey);
     if (account === undefined) return undefined;
-    const { counts } = account;
+    const { counts, ebpfCounts } = account;
     const matched = counts.pending + counts["in-place"] + counts.waiting + counts.conflict +
       counts.failed;
     assert(matched === account.states.size, `ledger of ${pcmcKey} does not add up`);
@@ -128,6 +138,12 @@ export class Ledger {
       failed: counts.failed,
       conflictExample: this.#example(account, "conflict"),
       failedExample: this.#example(account, "failed"),
+      ebpf: {
+        desired: account.ebpf.size,
+        applied: ebpfCounts.applied,
+        failed: ebpfCounts.failed,
+        unserved: ebpfCounts.unserved,
+      },
       since: account.startedAt,
     };
   }
@@ -142,4 +158,9 @@ export class Ledger {
     }
     return example === undefined ? undefined : account.reasons.get(example);
   }
+}
+
+function put<V>(map: Map<string, V>, key: string, value: V | undefined): void {
+  if (value === undefined) map.delete(key);
+  else map.set(key, value);
 }

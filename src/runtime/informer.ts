@@ -58,6 +58,7 @@ export class Informer<T extends StoredObject> {
   readonly #staged = new Map<string, T>();
   #running = false;
   #synced = false;
+  readonly #firstSync = Promise.withResolvers<void>();
   #lastProgress: number;
   #trouble: Error | undefined;
   #stream: WatchStream<T> | undefined;
@@ -74,6 +75,21 @@ export class Informer<T extends StoredObject> {
       recovery: "Following the API server's changes again",
     });
     this.#lastProgress = clock.monotonic();
+  }
+
+  /** Lower-case plural of what is watched. */
+  get resource(): string {
+    return this.#options.type.plural;
+  }
+
+  /** Resolves once {@link synced}, or when `signal` aborts. */
+  async whenSynced(signal: AbortSignal): Promise<void> {
+    if (this.#synced || signal.aborted) return;
+    const aborted = Promise.withResolvers<void>();
+    const onAbort = () => aborted.resolve();
+    signal.addEventListener("abort", onAbort, { once: true });
+    await Promise.race([this.#firstSync.promise, aborted.promise]);
+    signal.removeEventListener("abort", onAbort);
   }
 
   /** The store's scope has held the whole collection at least once. */
@@ -213,6 +229,7 @@ export class Informer<T extends StoredObject> {
     });
     this.#staged.clear();
     this.#synced = true;
+    this.#firstSync.resolve();
     if (!initial) metrics?.relist(type.plural);
     this.#log.debug("Collection read", { objects, resourceVersion });
   }

@@ -1,0 +1,73 @@
+/**
+ * podconfigmap-controller: the composition root. It reads the command line, gives commands the
+ * process they run in, and is the only place that ends it.
+ */
+import { controller } from "./src/commands/controller.ts";
+import { EXIT, type Shell } from "./src/commands/shell.ts";
+import { version } from "./src/commands/version.ts";
+import { type Invocation, parseCommandLine } from "./src/ops/options/parse.ts";
+
+const encoder = new TextEncoder();
+
+const shell: Shell = {
+  print: (text) => writeAll(Deno.stdout, text),
+  printError: (text) => writeAll(Deno.stderr, text),
+  readTextFile: (path) => Deno.readTextFile(path),
+  readStandardInput: () => new Response(Deno.stdin.readable).text(),
+  hostName: () => Deno.hostname(),
+  colour: Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR"),
+};
+
+/** Output is short and must be out before the process ends: written synchronously, to the last byte. */
+function writeAll(to: { writeSync(bytes: Uint8Array): number }, text: string): void {
+  for (let bytes = encoder.encode(text); bytes.length > 0;) {
+    bytes = bytes.subarray(to.writeSync(bytes));
+  }
+}
+
+/** Aborts at the first SIGTERM or SIGINT. A second one ends the process at once. */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ["SIGTERM", "SIGINT"] as const) {
+    Deno.addSignalListener(name, () => {
+      if (controller.signal.aborted) Deno.exit(128 + (name === "SIGINT" ? 2 : 15));
+      controller.abort(new DOMException(`received ${name}`, "AbortError"));
+    });
+  }
+  return controller.signal;
+}
+
+async function run(invocation: Invocation): Promise<number> {
+  switch (invocation.command) {
+    case "controller":
+      return await controller(invocation, shell, stopSignal());
+    case "version":
+      return version(invocation.options, shell);
+    default:
+      throw new Error(`Cannot run ${invocation.command}`);
+  }
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const line = parseCommandLine(args, (name) => Deno.env.get(name));
+  switch (line.kind) {
+    case "run":
+      return await run(line.invocation);
+    case "help":
+      shell.print(line.text);
+      return EXIT.ok;
+    case "problems":
+      shell.printError(line.problems.map((problem) => `error: ${problem}\n`).join(""));
+      shell.printError(`${line.hint}\n`);
+      return EXIT.usage;
+  }
+}
+
+if (import.meta.main) {
+  try {
+    Deno.exit(await main(Deno.args));
+  } catch (error) {
+    shell.printError(`error: ${error instanceof Error ? error.message : String(error)}\n`);
+    Deno.exit(EXIT.failed);
+  }
+}

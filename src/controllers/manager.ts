@@ -1,0 +1,129 @@
+/**
+ * The ConfigMap controller as one thing to run: caches, leader election, terms.
+ *
+ * Guarantees: caches are warm before the lease is asked for; only the holder of the lease writes, and
+ * each write is fenced by the elector's local deadline; a lost lease ends the term's work at once and
+ * the process becomes a standby again; on a stop, work in flight is finished and only then is the
+ * lease released. Nothing is remembered between terms but the caches.
+ */
+import type { PcmcView } from "../domain/projections.ts";
+import type { ObservedConfigMap, PodFacts } from "../domain/model.ts";
+import { ApiClient } from "../runtime/api_client.ts";
+import { EventRecorder } from "../runtime/event_recorder.ts";
+import { LeaderElector } from "../runtime/leader_election.ts";
+import type { Change } from "../runtime/store.ts";
+import { type Caches, createCaches, type InformerState } from "./caches.ts";
+import type { ControllerDependencies } from "./settings.ts";
+import { Term } from "./term.ts";
+
+export class Manager {
+  readonly #dependencies: ControllerDependencies;
+  readonly #caches: Caches;
+  #term: Term | undefined;
+
+  constructor(dependencies: ControllerDependencies) {
+    this.#dependencies = dependencies;
+    this.#caches = createCaches(dependencies);
+    // Subscribed once: the caches outlive terms, and a standby's changes concern nobody.
+    const { pods, pcmcs, configMaps } = this.#caches;
+    pods.subscribe((change: Change<PodFacts>) => this.#term?.podChanged(change));
+    pcmcs.subscribe((change: Change<PcmcView>) => this.#term?.pcmcChanged(change));
+    configMaps.subscribe((change: Change<ObservedConfigMap>) =>
+      this.#term?.configMapChanged(change)
+    );
+  }
+
+  get informers(): readonly InformerState[] {
+    return this.#caches.informers;
+  }
+
+  get caches(): Caches {
+    return this.#caches;
+  }
+
+  get leading(): boolean {
+    return this.#term !== undefined;
+  }
+
+  /** Works until `signal` aborts; resolves once everything has ended and the lease is released. */
+  async run(signal: AbortSignal): Promise<void> {
+    const informing = new AbortController();
+    const informers = this.#caches.informers.map((informer) => informer.run(informing.signal));
+    try {
+      await Promise.race([this.#work(signal), ...informers.map(endedTooEarly)]);
+    } finally {
+      informing.abort();
+      await Promise.allSettled(informers);
+    }
+  }
+
+  async #work(signal: AbortSignal): Promise<void> {
+    const { log, settings } = this.#dependencies;
+    await Promise.all(this.#caches.informers.map((informer) => informer.whenSynced(signal)));
+    if (signal.aborted) return;
+    log.info("Caches are synced", {
+      pods: this.#caches.pods.size,
+      pcmcs: this.#caches.pcmcs.size,
+      configMaps: this.#caches.configMaps.size,
+    });
+    if (!settings.leaderElection.enabled) return await this.#lead(signal, () => {});
+    while (!signal.aborted) {
+      const elector = this.#createElector();
+      const lead = (leading: AbortSignal) => this.#lead(leading, () => elector.assertLeading());
+      const end = await elector.run(signal, lead);
+      if (end === "lost") log.warning("Lost the lease; standing by");
+    }
+  }
+
+  async #lead(signal: AbortSignal, beforeWrite: () => void): Promise<void> {
+    const { rest, clock, random, log, runtimeMetrics, settings } = this.#dependencies;
+    const api = new ApiClient({
+      rest: rest.api,
+      clock,
+      beforeWrite,
+      ...(runtimeMetrics.requests && { metrics: runtimeMetrics.requests }),
+    });
+    const recorder = new EventRecorder({
+      api,
+      clock,
+      random,
+      log: log.with({ logger: "events" }),
+      reportingController: "podconfig.example.com/podconfigmap-controller",
+      reportingInstance: settings.identity,
+    });
+    const term = new Term({
+      dependencies: this.#dependencies,
+      caches: this.#caches,
+      api,
+      recorder,
+    });
+    this.#term = term;
+    try {
+      await Promise.all([term.run(signal), recorder.run(signal)]);
+    } finally {
+      this.#term = undefined;
+    }
+  }
+
+  #createElector(): LeaderElector {
+    const { rest, clock, random, log, runtimeMetrics, settings } = this.#dependencies;
+    const { enabled: _, lockName, lockNamespace, ...times } = settings.leaderElection;
+    return new LeaderElector({
+      ...times,
+      rest: rest.lease,
+      namespace: lockNamespace,
+      name: lockName,
+      identity: settings.identity,
+      clock,
+      random,
+      log: log.with({ logger: "leader-election" }),
+      ...(runtimeMetrics.election && { metrics: runtimeMetrics.election }),
+    });
+  }
+}
+
+/** An informer ends only when told to; anything else is a fault that must end the process. */
+async function endedTooEarly(informer: Promise<void>): Promise<void> {
+  await informer;
+  return new Promise(() => {});
+}

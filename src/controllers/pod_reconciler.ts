@@ -1,0 +1,280 @@
+/**
+ * Makes the ConfigMaps of one Pod as the PodConfigMapConfigs of its namespace want them.
+ *
+ * Level-triggered: it takes a Pod's key, reads the caches, plans (`domain/plan_pod.ts`) and applies.
+ * Guarantees: nothing foreign is written or deleted; what goes because its PCMC or Pod is gone goes
+ * only after a live read has confirmed that, so that a stale cache deletes nothing; a world that is
+ * as wanted costs no request.
+ */
+import { unreachable } from "../lib/assert.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Logger } from "../lib/log.ts";
+import { type PairPlan, planPod, type PodPlan, type Removal } from "../domain/plan_pod.ts";
+import type { PcmcView } from "../domain/projections.ts";
+import type { Outcome } from "../runtime/controller.ts";
+import { KubeApiError } from "../runtime/ports/errors.ts";
+import { objectKey } from "../runtime/resource.ts";
+import { classify } from "../runtime/retry.ts";
+import type { AbsenceCheck } from "./absence_check.ts";
+import type { Caches } from "./caches.ts";
+import type { ConfigMapWriter } from "./config_map_writer.ts";
+import type { Ledger, PairState } from "./ledger.ts";
+
+/** Kubernetes' garbage collector gets this long to remove the ConfigMaps of a deleted Pod. */
+export const LEFTOVER_GRACE_MS = 60_000;
+/** A foreign object may go unseen by our label-selected watch: look again this often. */
+export const CONFLICT_RECHECK_MS = 20_000;
+/** The event of a terminating object's end requeues the key; this is for the event that never comes. */
+const TERMINATING_RECHECK_MS = 30_000;
+
+export interface PodReconcilerOptions {
+  readonly caches: Caches;
+  readonly writer: ConfigMapWriter;
+  readonly absence: AbsenceCheck;
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Whether the node has a ready eBPF agent. */
+  readonly served: (nodeName: string) => boolean;
+  /** Failures in a row of that key. */
+  readonly failures: (podKey: string) => number;
+  /** So many of them are worth telling in the status. */
+  readonly maxRetries: number;
+  /** The books of that PCMC have changed. */
+  readonly pairChanged: (pcmcKey: string) => void;
+}
+
+export interface PodResult {
+  readonly outcome: Outcome;
+  /** Whether anything was written. */
+  readonly wrote: boolean;
+}
+
+/** What became of one pair; `recheckMs` asks for another look. */
+interface PairResult {
+  readonly state: PairState;
+  readonly wrote: boolean;
+  readonly reason?: string;
+  readonly recheckMs?: number;
+}
+
+export class PodReconciler {
+  readonly #options: PodReconcilerOptions;
+  /** Keys of Pods that are gone but left ConfigMaps -> monotonic ms when that was first seen. */
+  readonly #missedSince = new Map<string, number>();
+
+  constructor(options: PodReconcilerOptions) {
+    this.#options = options;
+  }
+
+  async reconcile(key: string, signal: AbortSignal): Promise<PodResult> {
+    const { caches, served } = this.#options;
+    const [namespace, podName] = splitKey(key);
+    const pod = caches.pods.get(key);
+    const observed = caches.configMaps.byIndex("pod", key);
+    const pcmcs = caches.pcmcs.byIndex("namespace", namespace);
+    const plan = planPod({
+      podName,
+      pod,
+      pcmcs,
+      observed,
+      served: pod !== undefined && pod.nodeName !== "" && served(pod.nodeName),
+    });
+    if (pod !== undefined) this.#missedSince.delete(key);
+    this.#dropUnmatched(key, pcmcs, plan);
+
+    const pairs = plan.pairs.map((pair) => this.#applyPair(key, pair, signal));
+    const removals = plan.removals.map((removal) => this.#remove(namespace, removal, signal));
+    const leftovers = this.#removeLeftovers(key, plan.leftovers, signal);
+    const results = await Promise.allSettled([...pairs, ...removals, leftovers]);
+    return summarise(results);
+  }
+
+  /** Pairs that no longer match leave the books. */
+  #dropUnmatched(podKey: string, pcmcs: readonly PcmcView[], plan: PodPlan): void {
+    const matched = new Set(plan.pairs.map(({ pcmc }) => pcmc.name));
+    for (const pcmc of pcmcs) {
+      if (matched.has(pcmc.name)) continue;
+      const pcmcKey = objectKey(pcmc.namespace, pcmc.name);
+      if (this.#options.ledger.forgetPod(pcmcKey, podKey)) this.#options.pairChanged(pcmcKey);
+    }
+  }
+
+  async #applyPair(podKey: string, pair: PairPlan, signal: AbortSignal): Promise<PairResult> {
+    const { ledger, pairChanged } = this.#options;
+    const { namespace, name, uid, generation } = pair.pcmc;
+    const pcmcKey = objectKey(namespace, name);
+    const record = (state: PairState, reason?: string) => {
+      const entry = { uid, generation, podKey, state, reason, ebpf: pair.ebpf };
+      if (ledger.record(pcmcKey, entry)) pairChanged(pcmcKey);
+    };
+    try {
+      const result = await this.#carryOut(podKey, pair, signal);
+      record(result.state, result.reason);
+      return result;
+    } catch (error) {
+      if (this.#isLasting(podKey, error)) {
+        record("failed", `Pod ${podKey}: ${(error as Error).message}`);
+      } else if (ledger.stateOf(pcmcKey, podKey) === undefined) record("pending");
+      throw error;
+    }
+  }
+
+  /** Whether a failure is to be told in the status: retries alone have not helped, or will not. */
+  #isLasting(podKey: string, error: unknown): boolean {
+    const verdict = classify(error);
+    if (verdict.kind !== "retry") return verdict.kind === "terminal";
+    // Without an answer there is nothing to tell, nor anyone to tell it to.
+    if (!(error instanceof KubeApiError)) return false;
+    return verdict.pace === "slow" || this.#options.failures(podKey) >= this.#options.maxRetries;
+  }
+
+  async #carryOut(
+    podKey: string,
+    { pcmc, name, decision }: PairPlan,
+    signal: AbortSignal,
+  ): Promise<PairResult> {
+    const { writer, log } = this.#options;
+    const at = { namespace: pcmc.namespace, name };
+    switch (decision.kind) {
+      case "none":
+        return { state: "in-place", wrote: false };
+      case "create": {
+        if (await writer.create(decision.body, signal) === "created") {
+          log.debug("Created ConfigMap", { configMap: objectKey(at.namespace, name), pod: podKey });
+          return { state: "in-place", wrote: true };
+        }
+        return await this.#meetExisting(podKey, pcmc, { at, signal });
+      }
+      case "patch":
+        await writer.patch(at, decision.operations, signal);
+        log.debug("Updated ConfigMap", {
+          configMap: objectKey(at.namespace, name),
+          changes: decision.changes.join(","),
+        });
+        return { state: "in-place", wrote: true };
+      case "recreate":
+        await writer.delete(at, decision, signal);
+        // Its end requeues the key where a finalizer holds it; otherwise the next pass creates it.
+        return { state: "waiting", wrote: true, recheckMs: 0 };
+      case "wait":
+        return {
+          state: "waiting",
+          wrote: false,
+          ...(decision.reason === "configmap-terminating" && {
+            recheckMs: TERMINATING_RECHECK_MS,
+          }),
+        };
+      case "conflict":
+        return {
+          state: "conflict",
+          wrote: false,
+          reason: `ConfigMap ${name} exists and was made by someone else`,
+          recheckMs: CONFLICT_RECHECK_MS,
+        };
+      case "unrenderable":
+        return { state: "failed", wrote: false, reason: `Pod ${podKey}: ${decision.message}` };
+      default:
+        return unreachable(decision);
+    }
+  }
+
+  /** The name is taken by something our watch does not show: read it, and decide anew. */
+  async #meetExisting(
+    podKey: string,
+    pcmc: PcmcView,
+    { at, signal }: { at: { namespace: string; name: string }; signal: AbortSignal },
+  ): Promise<PairResult> {
+    const { caches, writer, served } = this.#options;
+    const found = await writer.read(at, signal);
+    const pod = caches.pods.get(podKey);
+    // Gone again, or the Pod is: the next pass sees it.
+    if (found === undefined || pod === undefined) {
+      return { state: "waiting", wrote: false, recheckMs: 0 };
+    }
+    const { pairs } = planPod({
+      podName: pod.name,
+      pod,
+      pcmcs: [pcmc],
+      observed: [found],
+      served: served(pod.nodeName),
+    });
+    const [pair] = pairs;
+    if (pair === undefined || pair.decision.kind === "create") {
+      return { state: "waiting", wrote: false, recheckMs: 0 };
+    }
+    return await this.#carryOut(podKey, pair, signal);
+  }
+
+  async #remove(namespace: string, removal: Removal, signal: AbortSignal): Promise<PairResult> {
+    const { absence, writer, log } = this.#options;
+    const { name, pcmc, decision } = removal;
+    if (decision.reason === "pcmc-gone" && !await absence.ofPcmc(namespace, pcmc, signal)) {
+      // The cache is behind the server; its event will bring the key back.
+      return { state: "waiting", wrote: false, recheckMs: TERMINATING_RECHECK_MS };
+    }
+    await writer.delete({ namespace, name }, decision, signal);
+    log.debug("Deleted ConfigMap", {
+      configMap: objectKey(namespace, name),
+      reason: decision.reason,
+    });
+    return { state: "in-place", wrote: true };
+  }
+
+  async #removeLeftovers(
+    podKey: string,
+    leftovers: readonly Removal[],
+    signal: AbortSignal,
+  ): Promise<PairResult> {
+    const { clock, absence, writer, log } = this.#options;
+    if (leftovers.length === 0) {
+      this.#missedSince.delete(podKey);
+      return { state: "in-place", wrote: false };
+    }
+    const now = clock.monotonic();
+    const since = this.#missedSince.get(podKey) ?? now;
+    this.#missedSince.set(podKey, since);
+    const rest = since + LEFTOVER_GRACE_MS - now;
+    if (rest > 0) return { state: "waiting", wrote: false, recheckMs: rest };
+    const [namespace, podName] = splitKey(podKey);
+    if (!await absence.ofPod(namespace, podName, signal)) {
+      return { state: "waiting", wrote: false, recheckMs: TERMINATING_RECHECK_MS };
+    }
+    for (const { name, decision } of leftovers) {
+      await writer.delete({ namespace, name }, decision, signal);
+      log.info("Deleted a ConfigMap that the garbage collector left", {
+        configMap: objectKey(namespace, name),
+      });
+    }
+    this.#missedSince.delete(podKey);
+    return { state: "in-place", wrote: true };
+  }
+}
+
+/** One outcome for the key: any error is retried, else the soonest recheck counts. */
+function summarise(results: readonly PromiseSettledResult<PairResult>[]): PodResult {
+  let wrote = false;
+  let recheckMs = Infinity;
+  const errors: unknown[] = [];
+  for (const result of results) {
+    if (result.status === "rejected") errors.push(result.reason);
+    else {
+      wrote ||= result.value.wrote;
+      recheckMs = Math.min(recheckMs, result.value.recheckMs ?? Infinity);
+    }
+  }
+  if (errors.length > 0) {
+    // One that a retry can mend decides the pace; a terminal one is recorded in the ledger already.
+    const error = errors.find((error) => classify(error).kind === "retry");
+    if (error !== undefined || recheckMs === Infinity) {
+      return { outcome: { kind: "retry", error: error ?? errors[0] }, wrote };
+    }
+  }
+  if (recheckMs === Infinity) return { outcome: { kind: "done" }, wrote };
+  return { outcome: { kind: "after", ms: recheckMs }, wrote };
+}
+
+function splitKey(key: string): [namespace: string, name: string] {
+  const slash = key.indexOf("/");
+  return [key.slice(0, slash), key.slice(slash + 1)];
+}
