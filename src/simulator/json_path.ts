@@ -15,11 +15,12 @@ const TOKEN =
 export function compileJsonPath(path: string): JsonPath {
   const text = path.startsWith(".") || path.startsWith("[") ? path : `.${path}`;
   const steps: Step[] = [];
-  TOKEN.lastIndex = 0;
-  while (TOKEN.lastIndex < text.length) {
-    const at = TOKEN.lastIndex;
+  for (let at = 0; at < text.length;) {
+    // Set each time: a filter compiles its own path with the same expression.
+    TOKEN.lastIndex = at;
     const match = TOKEN.exec(text);
     if (!match) throw new SyntaxError(`Cannot read JSONPath "${path}": at ${text.slice(at)}`);
+    at += match[0].length;
     steps.push(stepOf(match));
   }
   return (value) => steps.reduce<JsonValue[]>((found, step) => found.flatMap(step), [value]);
