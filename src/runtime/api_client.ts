@@ -163,10 +163,10 @@ export class ApiClient {
       try {
         return await this.#attempt(call);
       } catch (error) {
-        if (signal?.aborted) throw error;
         const delay = retryDelayMs(verb, error, retries);
         const elapsed = clock.monotonic() - startedAt;
         if (delay === undefined || elapsed + delay > RETRY_TOTAL_MS) throw error;
+        // Throws the reason of `signal` when that has aborted meanwhile.
         await sleep(clock, delay, signal);
       }
     }

@@ -262,6 +262,18 @@ Deno.test("on a stop no key is taken, running work may end, and run resolves the
   assert.equal(world.clock.pendingTimers, 0);
 });
 
+Deno.test("a key handed out in the moment of the stop goes back", async () => {
+  const world = setUp(() => Promise.resolve(DONE));
+  world.run();
+  await world.clock.settle();
+  world.queue.add("a");
+  world.stop.abort();
+  await world.clock.settle();
+  assert.equal(world.ended(), true);
+  assert.deepEqual(world.results, []);
+  assert.equal(world.queue.depth, 1);
+});
+
 Deno.test("work that outlasts the grace is aborted; work that ignores that is left behind", async () => {
   const world = setUp((key, signal) =>
     new Promise((_, reject) => {

@@ -123,6 +123,19 @@ Deno.test("repeats become a series, written at most once a minute", async () => 
   assert.equal(clock.pendingTimers, 0, "a quiet series costs nothing");
 });
 
+Deno.test("a repeat while its Event is being written is not forgotten", async () => {
+  const { clock, server, stored, requests, recorder } = setUp();
+  let during = 0;
+  server.fault = () => {
+    if (during++ === 0) recorder.record(ABOUT, CONFLICT);
+    return undefined;
+  };
+  recorder.record(ABOUT, CONFLICT);
+  await clock.advance(60_000);
+  assert.deepEqual(requests, ["POST 0", "PATCH 60000"]);
+  assert.equal((stored()[0]?.series as JsonObject).count, 2);
+});
+
 Deno.test("a repeat after six quiet minutes, or of another object or reason, is a new Event", async () => {
   const { clock, stored, recorder } = setUp();
   recorder.record(ABOUT, CONFLICT);

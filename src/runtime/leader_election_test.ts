@@ -195,6 +195,14 @@ const TABLE: Row[] = [
     requests: ["GET"],
   },
   {
+    name: "does not re-create its own deleted lease once its term is over",
+    seen: { spec: { holderIdentity: "me", leaseDurationSeconds: 15 }, ago: 15_000 },
+    held: false,
+    holder: "me",
+    transitions: 0,
+    requests: ["GET"],
+  },
+  {
     name: "re-creates its own deleted lease at once, without a transition",
     seen: {
       spec: { holderIdentity: "me", leaseDurationSeconds: 15, leaseTransitions: 1 },
@@ -454,9 +462,13 @@ class PausableClock implements Clock {
     };
   }
 
-  resume(): void {
+  /** Overdue timers fire one after the other, with all that follows from one before the next. */
+  async resume(): Promise<void> {
     this.paused = false;
-    for (const fire of this.#overdue.splice(0)) fire();
+    for (const fire of this.#overdue.splice(0)) {
+      fire();
+      await this.#clock.settle();
+    }
   }
 }
 
@@ -476,12 +488,29 @@ Deno.test("a process paused past its deadline refuses to write before anything e
   assert.throws(() => a.elector.assertLeading(), LeadershipLostError);
   assert.equal(a.elector.leading, false);
 
-  clock.resume();
+  await clock.resume();
   await world.clock.advance(5_000);
   assert.equal(a.result, "lost");
   assert.ok(a.work?.reason instanceof LeadershipLostError);
   assert.equal(world.count("a "), before, "no request after waking");
   assert.equal(world.server.spec.holderIdentity, "bb");
+});
+
+Deno.test("a process paused while its acquisition was answered does not begin to lead too late", async () => {
+  const world = new World();
+  world.server.fault = ({ method }) => {
+    world.server.latencyMs = method === "POST" ? 6_000 : 0;
+    return undefined;
+  };
+  const clock = new PausableClock(world.clock);
+  const a = world.start("a", { clock });
+  clock.paused = true;
+  await world.clock.advance(6_000);
+  assert.equal(world.server.spec.holderIdentity, "a");
+  assert.equal(a.work, undefined);
+  await clock.resume();
+  await world.clock.advance(1_200);
+  assert.ok(a.elector.leading && a.work?.aborted === false, "a fresh renewal lets it");
 });
 
 Deno.test("wall clock jumps of an hour change nothing", async () => {
@@ -708,7 +737,7 @@ Deno.test("fuzz: never two leaders, and always one again", async () => {
     for (let step = 0; step < 40; step++) {
       const clock = pick(random, clocks);
       if (random.next() < 0.2) clock.paused = true;
-      if (random.next() < 0.4) clock.resume();
+      if (random.next() < 0.4) await clock.resume();
       if (random.next() < 0.1) world.clock.jumpWallClock((random.next() - 0.5) * 7_200_000);
       // Whoever never saw the lease cannot know that somebody holds it.
       const allSaw = candidates.every(({ elector }) => elector.holder !== "");
@@ -724,7 +753,7 @@ Deno.test("fuzz: never two leaders, and always one again", async () => {
       rerun();
     }
     world.server.fault = () => undefined;
-    for (const clock of clocks) clock.resume();
+    for (const clock of clocks) await clock.resume();
     for (let i = 0; i < 130; i++) {
       await world.clock.advance(100);
       rerun();

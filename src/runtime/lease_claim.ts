@@ -4,8 +4,8 @@
  * - Expiry is local: monotonic time since the record was seen to change, plus the duration in the
  *   record. Wall clocks, ours or the holder's, play no part.
  * - Each write carries the resourceVersion it is based on: of two candidates one wins.
- * - A lease that someone deleted is made again at once by its holder; others that knew of a holder
- *   wait for a whole term from when they found it missing, as it may just have been renewed.
+ * - A lease that someone deleted is made again at once by its holder, within its term; others that knew
+ *   of a holder wait for a whole term from when they found it missing: it may just have been renewed.
  *
  * Requests are bounded in time; when to step is the elector's affair.
  */
@@ -83,7 +83,9 @@ export class LeaseClaim {
   /** Acquires or renews. @throws what the port throws, also when another candidate was faster (409). */
   async step(signal: AbortSignal): Promise<ClaimResult> {
     const now = this.#options.clock.monotonic();
-    if (this.#lease && this.mine && now < this.expiresAt) {
+    const termEnd = this.#observedAt + this.#record.durationSeconds * 1000;
+    const inOwnTerm = this.mine && now < termEnd;
+    if (this.#lease && inOwnTerm) {
       try {
         return await this.#put(this.#claimed(), signal);
       } catch {
@@ -97,7 +99,9 @@ export class LeaseClaim {
       if (!isNotFound(error)) throw error;
       this.#lease = undefined;
       this.#missingSince ??= this.#options.clock.monotonic();
-      if (this.heldByAnother && now < this.expiresAt) return { held: false };
+      // Within our own term nobody else can have held it. Past that, somebody may, unseen by us.
+      const known = this.#record.holder !== "" && !inOwnTerm;
+      if (known && now < this.expiresAt) return { held: false };
       return await this.#create(signal);
     }
     if (this.heldByAnother && now < this.expiresAt) return { held: false };
