@@ -75,9 +75,20 @@ export function cloneJson<T>(value: T): T {
   const copy: Record<string, unknown> = {};
   for (const key in value) {
     const item = value[key];
-    if (item !== undefined) copy[key] = cloneJson(item);
+    if (item !== undefined) setMember(copy, key, cloneJson(item));
   }
   return copy as T;
+}
+
+/** `target[key] = value`, also for the key `__proto__`, which is a valid key of a ConfigMap. */
+export function setMember<T>(target: Record<string, T>, key: string, value: T): void {
+  if (key !== "__proto__") target[key] = value;
+  else {Object.defineProperty(target, key, {
+      value,
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });}
 }
 
 /** Whether two JSON values are the same; the order of members does not matter. */
