@@ -1,4 +1,4 @@
-import { deepEqual, equal } from "node:assert/strict";
+import { deepStrictEqual as deepEqual, strictEqual as equal } from "node:assert/strict";
 import { findCondition, formatTime, removeCondition, setCondition } from "./conditions.ts";
 
 const T0 = Date.UTC(2026, 0, 1);

@@ -1,4 +1,4 @@
-import { equal, match } from "node:assert/strict";
+import { match, strictEqual as equal } from "node:assert/strict";
 import fc from "fast-check";
 import { dataKey } from "./data_keys.ts";
 

@@ -1,4 +1,4 @@
-import { deepEqual, equal } from "node:assert/strict";
+import { deepStrictEqual as deepEqual, strictEqual as equal } from "node:assert/strict";
 import { decodePcmc, decodeSpec, decodeStatus, formatPath, formatProblem } from "./decode.ts";
 
 function problemsOf(spec: unknown): string[] {

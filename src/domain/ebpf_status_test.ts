@@ -1,4 +1,4 @@
-import { equal } from "node:assert/strict";
+import { strictEqual as equal } from "node:assert/strict";
 import { ebpfStatus } from "./ebpf_status.ts";
 import { projectPod } from "./projections.ts";
 

@@ -2,7 +2,7 @@
  * Properties of the plan over a model of the API server: one ConfigMap, in any state that the
  * controller, the original program, users and strangers can have left it in.
  */
-import { deepEqual, equal, ok } from "node:assert/strict";
+import { deepStrictEqual as deepEqual, ok, strictEqual as equal } from "node:assert/strict";
 import fc from "fast-check";
 import { configMapName, labelValue } from "./names.ts";
 import { configMapOwners, isOurs } from "./ownership.ts";

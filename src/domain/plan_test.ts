@@ -1,4 +1,4 @@
-import { deepEqual, equal } from "node:assert/strict";
+import { deepStrictEqual as deepEqual, strictEqual as equal } from "node:assert/strict";
 import { desiredConfigMap, plan } from "./plan.ts";
 import { projectConfigMap } from "./projections.ts";
 

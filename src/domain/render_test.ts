@@ -1,4 +1,4 @@
-import { deepEqual, equal } from "node:assert/strict";
+import { deepStrictEqual as deepEqual, strictEqual as equal } from "node:assert/strict";
 import { decodeSpec } from "../api/decode.ts";
 import { compileSpec } from "./compiled_spec.ts";
 import { projectPod } from "./projections.ts";

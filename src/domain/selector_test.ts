@@ -1,4 +1,4 @@
-import { equal } from "node:assert/strict";
+import { strictEqual as equal } from "node:assert/strict";
 import { compileSelector } from "./selector.ts";
 
 type Selector = NonNullable<Parameters<typeof compileSelector>[0]>;

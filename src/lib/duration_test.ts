@@ -1,4 +1,4 @@
-import { deepEqual, equal, match } from "node:assert/strict";
+import { deepStrictEqual as deepEqual, match, strictEqual as equal } from "node:assert/strict";
 import fc from "fast-check";
 import { formatGoDuration, parseGoDuration } from "./duration.ts";
 

@@ -1,4 +1,4 @@
-import { equal } from "node:assert/strict";
+import { strictEqual as equal } from "node:assert/strict";
 import { sha256Hex } from "./hash.ts";
 
 Deno.test("sha256Hex() gives the published digests, of UTF-8", () => {

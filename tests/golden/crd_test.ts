@@ -1,4 +1,4 @@
-import { deepEqual, equal, ok } from "node:assert/strict";
+import { deepStrictEqual as deepEqual, ok, strictEqual as equal } from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { parse } from "yaml";
 import { generatedManifests } from "../../scripts/manifests.ts";

@@ -1,4 +1,4 @@
-import { deepEqual, equal, ok } from "node:assert/strict";
+import { deepStrictEqual as deepEqual, ok, strictEqual as equal } from "node:assert/strict";
 import { decodeSpec } from "../../src/api/decode.ts";
 import { SPEC_CASES } from "./spec_cases.ts";
 
