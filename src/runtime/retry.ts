@@ -53,6 +53,8 @@ export class ReconcileTimeoutError extends Error {
   readonly code = "CONTROLLER_RECONCILIATION_TIMEOUT";
 }
 
+const PRECONDITIONS = new Set(["metadata.uid", "metadata.resourceVersion"]);
+
 export function classify(error: unknown): Verdict {
   if (error instanceof KubeApiError) return classifyApiError(error);
   if (error instanceof KubeConnectionError) {
@@ -110,14 +112,22 @@ function classifyForbidden(error: KubeApiError, minDelayMs: number): Verdict {
 }
 
 /**
- * 422 has three origins. Validation names fields: the object is wrong and stays so. An admission
- * policy gives causes without a field: it may be lifted. A JSON patch that does not fit the stored
- * object gives no cause: the cache was behind.
+ * 422 has several origins. Validation names fields: the object is wrong and stays so, unless the field
+ * is one of the preconditions, as when an object of that name was made anew. An admission policy gives
+ * causes without a field: it may be lifted. A JSON patch that does not fit the stored object gives no
+ * cause: the cache was behind.
  */
 function classifyInvalid(error: KubeApiError, minDelayMs: number): Verdict {
-  if (error.causes.some((cause) => cause.field)) return { kind: "terminal", errorType: "invalid" };
-  if (error.causes.length > 0) return retry("rejected", "slow", minDelayMs);
-  return retry("conflict", "backoff", minDelayMs);
+  const fields = error.causes.flatMap((cause) => cause.field ? [cause.field] : []);
+  if (fields.length === 0) {
+    const rejected = error.causes.length > 0;
+    return rejected ? retry("rejected", "slow", minDelayMs) : retry("conflict", "fast", minDelayMs);
+  }
+  if (fields.every((field) => PRECONDITIONS.has(field))) {
+    return retry("conflict", "fast", minDelayMs);
+  }
+  const tooLong = error.hasCause("FieldValueTooLong");
+  return { kind: "terminal", errorType: tooLong ? "too_large" : "invalid" };
 }
 
 function retry(

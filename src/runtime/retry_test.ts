@@ -20,7 +20,17 @@ const TABLE: [name: string, error: unknown, verdict: string][] = [
     "terminal",
   ],
   ["policy denial", api(422, causes({ message: "denied" })), "slow"],
-  ["patch that does not fit", api(422), "backoff"],
+  ["patch that does not fit", api(422), "fast"],
+  [
+    "patch of a recreated object",
+    api(422, causes({ reason: "FieldValueInvalid", field: "metadata.uid" })),
+    "fast",
+  ],
+  [
+    "uid and more",
+    api(422, causes({ field: "metadata.uid" }, { field: "metadata.name" })),
+    "terminal",
+  ],
   ["too large", api(413), "terminal"],
   ["webhook denial", api(400), "slow"],
   ["credentials refused", api(401), "backoff"],
@@ -59,8 +69,10 @@ Deno.test("classify keeps the delay the server asked for", () => {
   });
 });
 
-Deno.test("a patch that does not fit counts as a conflict, a gateway's timeout as a timeout", () => {
+Deno.test("error types: misfit patch, object over the size limit, server timeout, broken connection", () => {
   assert.equal(classify(api(422)).errorType, "conflict");
+  const tooLong = api(422, causes({ reason: "FieldValueTooLong", field: "[]" }));
+  assert.equal(classify(tooLong).errorType, "too_large");
   assert.equal(classify(api(500, { reason: "ServerTimeout" })).errorType, "timeout");
   assert.equal(classify(new KubeConnectionError("interrupted", "cut")).errorType, "connection");
 });
