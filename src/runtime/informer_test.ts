@@ -289,8 +289,6 @@ Deno.test("an expired version reads all again, and what went meanwhile is remove
   body.send(event("ERROR", { code: 410, reason: "Expired", message: "too old" }));
   await world.clock.settle();
   assert.equal(body.cancelled, true);
-  assert.match(String(world.informer.trouble), /too old/);
-  await world.clock.advance(800);
   const again = world.server.accept();
   assert.equal(world.server.calls.at(-1)?.query.resourceVersion, "10");
   again.send(event("ADDED", thing("b", 2)), initialEnd(30));
@@ -556,7 +554,7 @@ Deno.test("informers of two namespaces feed one store without removing each othe
   const body = await two.following(thing("b", 2, "", "other"));
   assert.deepEqual(one.names(), ["a", "b"]);
   body.send(event("ERROR", { code: 410, message: "too old" }));
-  await two.clock.advance(800);
+  await two.clock.settle();
   two.server.accept().send(initialEnd(20));
   await two.clock.settle();
   assert.deepEqual(one.names(), ["a"]);

@@ -96,11 +96,19 @@ export const RETRY_AFTER_MAX_MS = 120_000;
 /** A type that is not there (its CustomResourceDefinition is not installed) is asked for this often. */
 export const NOT_FOUND_POLL_MS = 5_000;
 
+/** After an outage, however long, the first answer counts as this failure at most: the server is back. */
+export const BACKOFF_RESUMED_FAILURES_MAX = 2;
+
 export interface Backoff {
   /** Failures in a row. */
   readonly failures: number;
   /** When the last one was, monotonic ms. */
   readonly lastAt: number;
+  readonly lastReason: FailureReason | undefined;
+}
+
+export function isOutage(reason: FailureReason | undefined): boolean {
+  return reason === "unreachable" || reason === "interrupted";
 }
 
 /** How long to wait after this failure, and the backoff from then on. */
@@ -109,9 +117,21 @@ export function nextBackoff(
   failure: Failure,
   at: { readonly now: number; readonly random: number },
 ): { readonly backoff: Backoff; readonly ms: number } {
-  if (failure.reason === "not_found") return { backoff, ms: NOT_FOUND_POLL_MS };
-  const failures = at.now - backoff.lastAt >= BACKOFF_RESET_MS ? 0 : backoff.failures;
+  const { reason } = failure;
+  if (reason === "not_found") {
+    return { backoff: { ...backoff, lastReason: reason }, ms: NOT_FOUND_POLL_MS };
+  }
+  const stale = at.now - backoff.lastAt >= BACKOFF_RESET_MS;
+  const resumed = isOutage(backoff.lastReason) && !isOutage(reason);
+  const failures = stale
+    ? 0
+    : resumed
+    ? Math.min(backoff.failures, BACKOFF_RESUMED_FAILURES_MAX)
+    : backoff.failures;
   const own = backoffMs(BACKOFF, failures, { next: () => at.random });
   const asked = Math.min(failure.retryAfterMs, RETRY_AFTER_MAX_MS);
-  return { backoff: { failures: failures + 1, lastAt: at.now }, ms: Math.max(own, asked) };
+  return {
+    backoff: { failures: failures + 1, lastAt: at.now, lastReason: reason },
+    ms: Math.max(own, asked),
+  };
 }

@@ -45,7 +45,7 @@ export const INITIAL_STATE: WatchState = {
   unavailable: false,
   streamRefused: false,
   paged: false,
-  backoff: { failures: 0, lastAt: -Infinity },
+  backoff: { failures: 0, lastAt: -Infinity, lastReason: undefined },
   backwards: { times: 0, since: 0 },
 };
 
@@ -267,6 +267,14 @@ function onWatchFailure<T extends StoredObject>(
   switch (reason) {
     case "closed":
       return rewatch(state, at, effects);
+    // What a server answers whose cache is new, as after each restart: nothing to wait for.
+    case "expired": {
+      const { backoff } = state;
+      if (backoff.lastReason === reason) {
+        return wait(state, failure, { ...at, effects, then: "relist" });
+      }
+      return relist({ ...state, backoff: { ...backoff, lastReason: reason } }, at, effects);
+    }
     // A watch that never spoke may be from a version that this server does not reach.
     case "short":
     case "stalled": {

@@ -154,7 +154,7 @@ const STATES: Record<string, () => Machine> = {
   },
   "stream again": () => {
     const machine = STATES["watch"]?.() as Machine;
-    machine.happens(failed(api(410)), { kind: "waited" });
+    machine.happens(failed(api(410)));
     return machine;
   },
   "list again": () => {
@@ -180,7 +180,7 @@ const FAILURES: Record<string, Happens> = {
 };
 const ENDS: Record<string, Happens> = { EOF: { kind: "closed" }, idle: { kind: "stalled" } };
 
-// Jitter 0: the first wait is 800 ms, one after an earlier failure 1600 ms.
+// Jitter 0: the first wait is 800 ms.
 const EXPECTED: Record<string, Record<string, string>> = {
   "first stream": {
     "410": "stream rv=",
@@ -227,7 +227,7 @@ const EXPECTED: Record<string, Record<string, string>> = {
     "header deadline": "wait 800 relist",
   },
   "watch": {
-    "410": "wait 800 relist",
+    "410": "stream rv=7",
     "504 too large": "wait 800 relist",
     "401": "wait 800 rewatch",
     "403": "wait 800 rewatch",
@@ -243,7 +243,7 @@ const EXPECTED: Record<string, Record<string, string>> = {
     idle: "wait 800 rewatch",
   },
   "watch that said nothing": {
-    "410": "wait 800 relist",
+    "410": "stream rv=7",
     "504 too large": "wait 800 relist",
     "401": "wait 800 rewatch",
     "403": "wait 800 rewatch",
@@ -261,14 +261,14 @@ const EXPECTED: Record<string, Record<string, string>> = {
   "stream again": {
     "410": "stream rv=",
     "504 too large": "stream rv=",
-    "401": "wait 1600 relist",
-    "403": "wait 1600 relist",
+    "401": "wait 800 relist",
+    "403": "wait 800 relist",
     "404": "wait 5000 relist",
     "422": "list rv=7 limit=0",
-    "429": "wait 1600 relist",
+    "429": "wait 800 relist",
     "500": "list rv=7 limit=0",
     "bad JSON": "list rv=7 limit=0",
-    "refused connection": "wait 1600 relist",
+    "refused connection": "wait 800 relist",
     "broken connection": "list rv=7 limit=0",
     "header deadline": "list rv=7 limit=0",
     EOF: "list rv=7 limit=0",
@@ -277,16 +277,16 @@ const EXPECTED: Record<string, Record<string, string>> = {
   "list again": {
     "410": "list rv= limit=500",
     "504 too large": "list rv= limit=500",
-    "401": "wait 1600 relist",
-    "403": "wait 1600 relist",
+    "401": "wait 800 relist",
+    "403": "wait 800 relist",
     "404": "wait 5000 relist",
-    "422": "wait 1600 relist",
-    "429": "wait 1600 relist",
-    "500": "wait 1600 relist",
-    "bad JSON": "wait 1600 relist",
-    "refused connection": "wait 1600 relist",
-    "broken connection": "wait 1600 relist",
-    "header deadline": "wait 1600 relist",
+    "422": "wait 800 relist",
+    "429": "wait 800 relist",
+    "500": "wait 800 relist",
+    "bad JSON": "wait 800 relist",
+    "refused connection": "wait 800 relist",
+    "broken connection": "wait 800 relist",
+    "header deadline": "wait 800 relist",
   },
 };
 
@@ -377,12 +377,12 @@ Deno.test("a page expired midway is asked for again as one list, and then as the
 Deno.test("an expired version is asked for once more as the newest, then with a wait", () => {
   const machine = STATES["stream again"]?.() as Machine;
   assert.equal(machine.happens(failed(api(410))), "stream rv=");
-  assert.equal(machine.happens(failed(api(410))), "wait 1600 relist");
+  assert.equal(machine.happens(failed(api(410))), "wait 800 relist");
 });
 
 Deno.test("a server without streams is not asked for them again until the connection was lost", () => {
   const machine = STATES["first list"]?.() as Machine;
-  machine.happens(page("7"), { kind: "opened" }, failed(api(410)), { kind: "waited" });
+  machine.happens(page("7"), { kind: "opened" }, failed(api(410)));
   assert.equal(machine.next(), "list rv=7 limit=0");
   machine.happens(failed(new KubeConnectionError("connect", "down")), { kind: "waited" });
   assert.equal(machine.next(), "stream rv=7");
@@ -417,14 +417,13 @@ Deno.test("an error event ends the watch after the events before it", () => {
   const machine = STATES["watch"]?.() as Machine;
   const error = api(410, { reason: "Expired" });
   const next = machine.happens(events(added("b", "9"), { type: "ERROR", error }, added("c", "10")));
-  assert.equal(next, "wait 800 relist");
+  assert.equal(next, "stream rv=9");
   assert.deepEqual(machine.effects(), [
     "upsert b",
     "progress 9",
     "watch-end expired",
-    "trouble expired",
+    "stage-clear",
   ]);
-  assert.equal(machine.happens({ kind: "waited" }), "stream rv=9");
 });
 
 Deno.test("an error event during a stream falls back to a list", () => {
@@ -459,6 +458,29 @@ Deno.test("waits double from 800 ms to 30 s, are stretched by up to 2, and start
   assert.equal(fail(), 1200);
 });
 
+Deno.test("a watch that expires again and again waits between its lists", () => {
+  const machine = STATES["watch"]?.() as Machine;
+  const again = () =>
+    machine.happens(
+      { kind: "opened" },
+      events(bookmark("7", true)),
+      failed(api(410)),
+    );
+  assert.equal(machine.happens(failed(api(410))), "stream rv=7");
+  assert.equal(again(), "wait 800 relist");
+  machine.happens({ kind: "waited" });
+  assert.equal(again(), "wait 1600 relist");
+});
+
+Deno.test("after an outage, however long, what the server answers is not waited for long", () => {
+  const machine = STATES["watch"]?.() as Machine;
+  const down = new KubeConnectionError("connect", "refused");
+  for (let i = 0; i < 10; i++) machine.happens(failed(down), { kind: "waited" });
+  assert.equal(machine.happens(failed(api(429, { retryAfterMs: 1_000 }))), "wait 3200 rewatch");
+  machine.happens({ kind: "waited" });
+  assert.equal(machine.happens(failed(api(410))), "stream rv=7");
+});
+
 Deno.test("a missing type is asked for every 5 s without end, and without growing the backoff", () => {
   const machine = STATES["first stream"]?.() as Machine;
   for (let i = 0; i < 100; i++) {
@@ -472,7 +494,7 @@ Deno.test("a list older than the store is thrown away and asked for again from o
   const machine = STATES["stream again"]?.() as Machine;
   machine.happens(failed(tooLarge()), { kind: "opened" });
   const next = machine.happens(events(added("old", "2"), bookmark("5", true)));
-  assert.equal(next, "wait 1600 relist");
+  assert.equal(next, "wait 800 relist");
   assert.deepEqual(machine.effects(), ["watch-end backwards", "stage old", "trouble backwards"]);
   assert.equal(machine.happens({ kind: "waited" }), "stream rv=7");
 });

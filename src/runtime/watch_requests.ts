@@ -1,7 +1,7 @@
 /** The steps by which the watch machine asks for something: which request, with which parameters. Pure. */
 import { assert } from "../lib/assert.ts";
 import type { StoredObject } from "./ports/codec.ts";
-import { type Failure, nextBackoff } from "./watch_failure.ts";
+import { type Failure, isOutage, nextBackoff } from "./watch_failure.ts";
 import {
   type Effect,
   LIST_PAGE_ITEMS,
@@ -103,13 +103,12 @@ export function wait<T extends StoredObject>(
   how: AtWith<T> & { then: Start },
 ): Step<T> {
   const { backoff, ms } = nextBackoff(state.backoff, failure, how);
-  const lost = failure.reason === "unreachable" || failure.reason === "interrupted";
   return {
     state: {
       ...state,
       phase: { name: "waiting", then: how.then },
       backoff,
-      streamRefused: state.streamRefused && !lost,
+      streamRefused: state.streamRefused && !isOutage(failure.reason),
     },
     effects: [...how.effects, { kind: "trouble", failure }],
     next: { kind: "wait", ms },
