@@ -2,10 +2,16 @@
  * podconfigmap-controller: the composition root. It reads the command line, gives commands the
  * process they run in, and is the only place that ends it.
  */
-import { controller } from "./src/commands/controller.ts";
+import { connectionOptions, controller } from "./src/commands/controller.ts";
+import { demo } from "./src/commands/demo.ts";
+import { render } from "./src/commands/render.ts";
 import { EXIT, type Shell } from "./src/commands/shell.ts";
+import { validate } from "./src/commands/validate.ts";
 import { version } from "./src/commands/version.ts";
-import { type Invocation, parseCommandLine } from "./src/ops/options/parse.ts";
+import { createClients } from "./src/kube/clients.ts";
+import { loadConnection } from "./src/kube/load.ts";
+import { type Invocation, type InvocationOf, parseCommandLine } from "./src/ops/options/parse.ts";
+import type { RestClient } from "./src/runtime/ports/rest.ts";
 
 const encoder = new TextEncoder();
 
@@ -37,14 +43,24 @@ function stopSignal(): AbortSignal {
   return controller.signal;
 }
 
+/** Connects to the cluster that a command's options name. */
+async function connect(invocation: InvocationOf<"render">): Promise<RestClient & Disposable> {
+  const clients = createClients(await loadConnection(connectionOptions(invocation)));
+  return Object.assign(clients.api, { [Symbol.dispose]: () => clients.close() });
+}
+
 async function run(invocation: Invocation): Promise<number> {
   switch (invocation.command) {
     case "controller":
       return await controller(invocation, shell, stopSignal());
+    case "demo":
+      return await demo(invocation, shell, stopSignal());
+    case "render":
+      return await render(invocation.options, shell, () => connect(invocation));
+    case "validate":
+      return await validate(invocation.options, shell);
     case "version":
       return version(invocation.options, shell);
-    default:
-      throw new Error(`Cannot run ${invocation.command}`);
   }
 }
 

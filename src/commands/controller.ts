@@ -14,7 +14,7 @@ import type { ControllerDependencies, ControllerSettings } from "../controllers/
 import { projectConfigMap, projectPcmc, projectPod } from "../domain/projections.ts";
 import { type Clients, createClients } from "../kube/clients.ts";
 import { KubeconfigError } from "../kube/kubeconfig.ts";
-import { loadConnection } from "../kube/load.ts";
+import { loadConnection, type LoadOptions } from "../kube/load.ts";
 import { protobufCodec } from "../kube/protobuf_codec.ts";
 import { configMap, pod } from "../kube/protobuf_objects.ts";
 import { EventLoopMonitor } from "../ops/event_loop.ts";
@@ -29,6 +29,16 @@ import { versionInfo } from "../ops/version.ts";
 import { jsonCodec } from "../runtime/json_codec.ts";
 import { runTasks, type Task } from "../runtime/lifecycle.ts";
 import { EXIT, type Shell } from "./shell.ts";
+
+/** Which cluster. KUBECONFIG may be a list, and is read where the service account and HOME are, too. */
+export function connectionOptions(
+  { options, sources }: InvocationOf<"controller"> | InvocationOf<"render">,
+): LoadOptions {
+  return {
+    ...(sources["kubeconfig"] === "flag" && { kubeconfig: options.kubeconfig }),
+    ...(options.context !== "" && { context: options.context }),
+  };
+}
 
 export async function controller(
   invocation: InvocationOf<"controller">,
@@ -46,11 +56,7 @@ export async function controller(
   log.info("Starting", { version: info.version, commit: info.commit, ...givenOptions(invocation) });
   let clients: Clients;
   try {
-    const explicit = invocation.sources["kubeconfig"] === "flag" ? options.kubeconfig : "";
-    const connection = await loadConnection({
-      ...(explicit !== "" && { kubeconfig: explicit }),
-      ...(options.context !== "" && { context: options.context }),
-    });
+    const connection = await loadConnection(connectionOptions(invocation));
     log.info("Using the API server", { server: connection.server.href, from: connection.origin });
     clients = createClients(connection, {
       userAgent: `podconfigmap-controller/${info.version}`,
@@ -63,15 +69,21 @@ export async function controller(
   return await runController({ options, shell, signal, log, clients });
 }
 
+/** What the controller itself needs of its options; how to reach the cluster is decided before. */
+export type RunOptions = Omit<OptionsOf<"controller">, "kubeconfig" | "context">;
+
 interface Run {
-  readonly options: OptionsOf<"controller">;
+  readonly options: RunOptions;
   readonly shell: Shell;
   readonly signal: AbortSignal;
   readonly log: Logger;
-  readonly clients: Pick<Clients, "api" | "watch" | "lease">;
+  readonly clients: ControllerDependencies["rest"];
 }
 
-async function runController({ options, shell, signal, log, clients }: Run): Promise<number> {
+/** Runs the controller over given clients until `signal` aborts; resolves with the exit code. */
+export async function runController(
+  { options, shell, signal, log, clients }: Run,
+): Promise<number> {
   using monitor = new EventLoopMonitor(systemClock);
   const metrics = new Metrics({
     build: versionInfo(),
@@ -162,7 +174,7 @@ function dependencies(
   };
 }
 
-function settings(options: OptionsOf<"controller">, shell: Shell): ControllerSettings {
+function settings(options: RunOptions, shell: Shell): ControllerSettings {
   const { podName, podNamespace, nodeName } = options;
   return {
     namespaces: options.watchNamespaces,

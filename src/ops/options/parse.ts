@@ -7,6 +7,7 @@
  * value only after `=`. The last one wins; lists collect. What to do with the outcome (print, exit
  * code 2) is the caller's.
  */
+import { assert } from "../../lib/assert.ts";
 import { checkOptions } from "./checks.ts";
 import { type Command, COMMANDS, type OptionDefinition } from "./definition.ts";
 import { helpText } from "./help.ts";
@@ -66,6 +67,16 @@ export function givenOptions(invocation: Invocation): Record<string, string> {
   return Object.fromEntries(
     given.map((option) => [option.flag, formatValue(option, values[option.key])]),
   );
+}
+
+/** The values of a command that is given nothing. */
+export function defaultsOf<C extends Command>(command: C): OptionsOf<C> {
+  const values = optionsOf(command).map((option) => {
+    const parsed = parseValue(option, defaultOf(option, command));
+    assert("value" in parsed, `the default of ${option.flag} is a value`);
+    return [option.key, parsed.value];
+  });
+  return Object.fromEntries(values) as OptionsOf<C>;
 }
 
 function isCommand(text: string): text is Command {

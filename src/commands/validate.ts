@@ -1,0 +1,68 @@
+/** `validate`: checks PodConfigMapConfig manifests offline, with every problem and its field path. */
+import { decodePcmc, formatProblem, type Problem } from "../api/decode.ts";
+import { API_GROUP, API_GROUP_VERSION, PCMC_KIND } from "../api/well_known.ts";
+import type { OptionsOf } from "../ops/options/table.ts";
+import { type Manifest, ManifestError, readManifests } from "./manifests.ts";
+import { EXIT, type Shell } from "./shell.ts";
+
+interface Finding {
+  readonly file: string;
+  readonly document: number;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** `skipped`: not a PodConfigMapConfig. */
+  readonly result: "valid" | "invalid" | "skipped";
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
+export async function validate(options: OptionsOf<"validate">, shell: Shell): Promise<number> {
+  let manifests: Manifest[];
+  try {
+    manifests = await readManifests(options.files, shell);
+  } catch (error) {
+    if (!(error instanceof ManifestError)) throw error;
+    for (const problem of error.problems) shell.printError(`error: ${problem}\n`);
+    return EXIT.failed;
+  }
+  const findings = manifests.map(check);
+  if (options.output === "json") shell.print(`${JSON.stringify(findings, undefined, 2)}\n`);
+  else for (const finding of findings) shell.print(describe(finding, shell.colour));
+  if (findings.every(({ result }) => result === "skipped")) {
+    shell.printError(`error: no ${PCMC_KIND} in ${options.files.join(", ")}\n`);
+    return EXIT.failed;
+  }
+  return findings.some(({ result }) => result === "invalid") ? EXIT.failed : EXIT.ok;
+}
+
+function check(manifest: Manifest): Finding {
+  const { file, document, kind, namespace, name, apiVersion } = manifest;
+  const about = { file, document, kind, namespace, name };
+  const group = apiVersion.split("/")[0];
+  if (kind !== PCMC_KIND || group !== API_GROUP) {
+    return { ...about, result: "skipped", problems: [], warnings: [] };
+  }
+  const decoded = decodePcmc(manifest.object);
+  const problems = [...(decoded.ok ? [] : decoded.problems)];
+  if (apiVersion !== API_GROUP_VERSION && !problems.some(({ path }) => path === "apiVersion")) {
+    problems.push({ path: "apiVersion", message: `must be ${API_GROUP_VERSION}` });
+  }
+  if (name === "" && !problems.some(({ path }) => path.startsWith("metadata"))) {
+    problems.push({ path: "metadata.name", message: "is required" });
+  }
+  const result = problems.length === 0 ? "valid" : "invalid";
+  return { ...about, result, problems, warnings: decoded.warnings };
+}
+
+const COLOURS = { valid: "\x1b[32m", invalid: "\x1b[31m", skipped: "\x1b[2m" } as const;
+
+function describe(finding: Finding, colour: boolean): string {
+  const { file, kind, namespace, name, result } = finding;
+  const label = colour ? `${COLOURS[result]}${result}\x1b[0m` : result;
+  const object = `${kind} ${namespace === "" ? "" : `${namespace}/`}${name || "(no name)"}`;
+  const lines = [`${file}: ${object}: ${label}`];
+  for (const problem of finding.problems) lines.push(`  error: ${formatProblem(problem)}`);
+  for (const warning of finding.warnings) lines.push(`  warning: ${formatProblem(warning)}`);
+  return `${lines.join("\n")}\n`;
+}
