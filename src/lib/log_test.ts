@@ -3,7 +3,6 @@ import { InvariantError } from "./assert.ts";
 import type { LogFields, LogLevel } from "./log.ts";
 import { jsonLine, klogLine, VALUE_CHARACTERS_MAX } from "./log_format.ts";
 import { createLogger } from "./log_output.ts";
-import { KINDS_MAX, rateLimited } from "./log_rate.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
 const START = Date.UTC(2026, 10, 23, 16, 31, 57, 364);
@@ -159,28 +158,4 @@ Deno.test("createLogger() writes one JSON object a line, debug when asked", () =
       err: "x",
     },
   ]);
-});
-
-Deno.test("rateLimited() lets one line of a kind pass per interval and counts the others", async () => {
-  const { log, lines, clock } = capture("json");
-  const slow = rateLimited(log, { clock, intervalMs: 1_000, by: ["resource"] });
-  const pods = slow.with({ resource: "pods" });
-  for (let i = 0; i < 5; i++) pods.error("Cannot list");
-  slow.error("Cannot list", { resource: "configmaps" });
-  await clock.advance(1_000);
-  pods.error("Cannot list");
-  pods.error("Cannot list");
-  const seen = lines.map((line) => JSON.parse(line)).map((
-    line,
-  ) => [line.resource, line.suppressed]);
-  assert.deepEqual(seen, [["pods", undefined], ["configmaps", undefined], ["pods", 4]]);
-});
-
-Deno.test("rateLimited() forgets the oldest kinds past its bound", () => {
-  const { log, lines, clock } = capture("json");
-  const slow = rateLimited(log, { clock, intervalMs: 1_000, by: ["n"] });
-  for (let n = 0; n <= KINDS_MAX; n++) slow.info("x", { n });
-  slow.info("x", { n: KINDS_MAX });
-  slow.info("x", { n: 0 });
-  assert.equal(lines.length, KINDS_MAX + 2);
 });
