@@ -175,7 +175,7 @@ export class ApiServer {
   #deleteCollection(target: Target, request: ApiRequest): ApiResponse {
     const body = readOptionalBody(request);
     const options = parseDeleteOptions(request.query, body);
-    const selection = parseListOptions(request.query, target.type, false);
+    const selection = parseListOptions(request.query, target.type, "list");
     const { metadata, items } = this.#reads.page(target, selection, LIVE);
     for (const item of items) {
       const one = { ...target, name: item.metadata.name };
@@ -235,7 +235,7 @@ function refusal(error: StatusError): ApiResponse {
   const answer = {
     status: error.code,
     contentType: "application/json",
-    warnings: [],
+    warnings: error.warnings,
     body: jsonBody(error.status),
   };
   const retryAfterSeconds = error.status.details?.retryAfterSeconds;

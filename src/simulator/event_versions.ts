@@ -3,9 +3,21 @@
  * under that group's field names. Pure.
  */
 import { at, deepFreeze, isRecord, type KubeObject, sameJson } from "./objects.ts";
-import { META_SHAPE, microTime, raw, scalar, type Shape, struct, text } from "./shapes.ts";
+import {
+  META_SHAPE,
+  microTime,
+  nullableMicroTime,
+  nullableTime,
+  raw,
+  scalar,
+  type Shape,
+  struct,
+  text,
+} from "./shapes.ts";
 import { type FieldCause, fieldInvalid, fieldRequired } from "./status.ts";
 import type { ServedType } from "./types.ts";
+
+const NOTE_MAX = 1024;
 
 /** events.k8s.io/v1 name -> v1 name, where they differ. */
 const TO_CORE: Readonly<Record<string, string>> = {
@@ -21,8 +33,6 @@ const FROM_CORE: Readonly<Record<string, string>> = Object.fromEntries(
   Object.entries(TO_CORE).map(([ours, theirs]) => [theirs, ours]),
 );
 
-const nullableTime: Shape = { kind: "time", micro: false, keepNull: true };
-const nullableMicroTime: Shape = { kind: "time", micro: true, keepNull: true };
 const SERIES = struct("v1.EventSeries", { count: scalar("number"), lastObservedTime: microTime });
 const SOURCE = struct("v1.EventSource", { component: text, host: text }, true);
 const COMMON = {
@@ -68,8 +78,7 @@ export function convertEventShape(type: ServedType): Shape {
 /** An `events.k8s.io/v1` document in the fields of `v1`. */
 export function eventToCore(object: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const core: Record<string, unknown> = { ...renamed(object, TO_CORE), apiVersion: "v1" };
-  core["reportingComponent"] ??= "";
-  core["reportingInstance"] ??= "";
+  defaultEvent(core);
   return core;
 }
 
@@ -108,18 +117,31 @@ export function validateEvent(object: KubeObject): FieldCause[] {
   ) {
     causes.push(fieldInvalid("involvedObject.namespace", about, "does not match event.namespace"));
   }
-  if (!isNew(object)) return causes;
+  if (isNew(object)) causes.push(...validateReport(object));
+  return causes;
+}
+
+/** What every event must say that comes through events.k8s.io. */
+function validateReport(object: KubeObject): FieldCause[] {
+  const causes: FieldCause[] = [];
   for (const field of ["reportingController", "reportingInstance", "action", "reason"]) {
     const stored = TO_CORE[field] ?? field;
     if (!object[stored]) causes.push(fieldRequired(field));
   }
-  const type = object["type"] ?? "";
-  if (type !== "Normal" && type !== "Warning") {
-    causes.push(fieldInvalid("type", type, `has invalid value: ${type}`));
+  causes.push(...validateType(object));
+  if (String(object["message"] ?? "").length > NOTE_MAX) {
+    causes.push(fieldInvalid("message", "", `can have at most ${NOTE_MAX} characters`));
   }
   return causes;
 }
 
+function validateType(object: KubeObject): FieldCause[] {
+  const type = object["type"] ?? "";
+  if (type === "Normal" || type === "Warning") return [];
+  return [fieldInvalid("type", type, `has invalid value: ${type}`)];
+}
+
+/** `involvedObject`, `note` and the like of an event that has a time. */
 const FIXED = [
   "involvedObject",
   "reason",
@@ -143,7 +165,13 @@ export function validateEventUpdate(object: KubeObject, old: KubeObject): FieldC
   );
 }
 
-/** An event about to be stored through events.k8s.io must have a time. */
+/** An event without a time cannot be made through events.k8s.io. */
 export function requireEventTime(object: KubeObject): FieldCause[] {
-  return isNew(object) ? [] : [fieldRequired("eventTime")];
+  return isNew(object) ? [] : [fieldRequired("eventTime"), ...validateType(object)];
+}
+
+/** Fields that core/v1 always shows. */
+export function defaultEvent(draft: Record<string, unknown>): void {
+  draft["reportingComponent"] ??= "";
+  draft["reportingInstance"] ??= "";
 }

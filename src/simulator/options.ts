@@ -39,20 +39,20 @@ export interface ListOptions {
 export function parseListOptions(
   query: URLSearchParams,
   type: ServedType,
-  watch: boolean,
+  verb: "get" | "list" | "watch",
 ): ListOptions {
   const resourceVersion = query.get("resourceVersion") ?? "";
   const match = query.get("resourceVersionMatch") ?? "";
   const sendInitialEvents = flagOf(query, "sendInitialEvents");
   const limit = integer(query, "limit");
   const timeoutSeconds = integer(query, "timeoutSeconds");
-  const cause = watch
+  const cause = verb === "watch"
     ? watchCause(match, sendInitialEvents)
     : listCause(match, resourceVersion, sendInitialEvents);
   if (cause !== undefined) throw invalidOptions("ListOptions", [cause]);
   return {
     resourceVersion,
-    revision: revisionOf(resourceVersion, watch),
+    revision: revisionOf(resourceVersion, verb),
     match: match as ListOptions["match"],
     limit: Math.max(0, limit ?? 0),
     continueToken: query.get("continue") ?? "",
@@ -104,12 +104,12 @@ function integer(query: URLSearchParams, name: string): number | undefined {
   return Number(value);
 }
 
-function revisionOf(resourceVersion: string, watch: boolean): number {
+function revisionOf(resourceVersion: string, verb: "get" | "list" | "watch"): number {
   if (resourceVersion === "") return 0;
   if (/^\d+$/.test(resourceVersion)) return Number(resourceVersion);
   const syntax = `strconv.ParseUint: parsing ${JSON.stringify(resourceVersion)}: invalid syntax`;
   const why = `resourceVersion: Invalid value: ${JSON.stringify(resourceVersion)}: ${syntax}`;
-  throw watch ? internalError(why) : badRequest(`invalid resource version: ${why}`);
+  throw verb === "list" ? badRequest(`invalid resource version: ${why}`) : internalError(why);
 }
 
 const MATCHES = ["Exact", "NotOlderThan", ""];

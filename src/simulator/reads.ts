@@ -50,7 +50,7 @@ export class Reads {
   get(target: Target, request: ApiRequest, view: ReadView): ApiResponse {
     const shown = this.viewOf(request);
     const { type, namespace, name } = target;
-    const { revision } = parseListOptions(request.query, type, false);
+    const { revision } = parseListOptions(request.query, type, "get");
     const current = this.#revision(view);
     if (revision > current) throw versionTooLarge(revision, current);
     const object = this.#at(type, current).objects.get(storeKey(namespace, name));
@@ -88,7 +88,7 @@ export class Reads {
 
   list(target: Target, request: ApiRequest, view: ReadView): ApiResponse {
     const shown = this.viewOf(request);
-    const options = parseListOptions(request.query, target.type, false);
+    const options = parseListOptions(request.query, target.type, "list");
     const { metadata, items } = this.page(target, options, view);
     return this.listAnswer(target.type, metadata, items, request, shown);
   }
@@ -194,7 +194,7 @@ export class Reads {
   watch(target: Target, request: ApiRequest, view: ReadView): ApiResponse {
     const shown = this.viewOf(request);
     const { type } = target;
-    const options = parseListOptions(request.query, type, true);
+    const options = parseListOptions(request.query, type, "watch");
     const current = this.#revision(view);
     const { revision, sendInitialEvents } = options;
     if (sendInitialEvents && revision > current) throw versionTooLarge(revision, current);
@@ -276,7 +276,11 @@ function encodeContinue(revision: number, start: string): string {
 
 function decodeContinue(token: string): { revision: number; start: string } {
   try {
-    const parsed = JSON.parse(atob(token.replaceAll("-", "+").replaceAll("_", "/")));
+    const text = atob(token.replaceAll("-", "+").replaceAll("_", "/"));
+    if (text[0] !== "{") {
+      throw new SyntaxError(`invalid character '${text[0] ?? ""}' looking for beginning of value`);
+    }
+    const parsed = JSON.parse(text);
     if (parsed.v !== TOKEN_VERSION || !Number.isInteger(parsed.rv) || parsed.rv === 0) {
       throw new RangeError("incorrect encoded start resourceVersion");
     }

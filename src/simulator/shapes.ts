@@ -27,6 +27,8 @@ export type Shape =
     readonly fields: Readonly<Record<string, Shape>>;
     /** Kept when empty. */
     readonly always: boolean;
+    /** Fields that are not listed are kept as they come. */
+    readonly open: boolean;
   };
 
 export const raw: Shape = { kind: "raw" };
@@ -46,6 +48,8 @@ export const numberPointer = scalar("number", { keepZero: true });
 export const flagPointer = scalar("boolean", { keepZero: true });
 export const time: Shape = { kind: "time", micro: false, keepNull: false };
 export const microTime: Shape = { kind: "time", micro: true, keepNull: false };
+export const nullableTime: Shape = { kind: "time", micro: false, keepNull: true };
+export const nullableMicroTime: Shape = { kind: "time", micro: true, keepNull: true };
 export const bytes: Shape = { kind: "bytes" };
 
 export function map(values: Shape, go: string): Shape {
@@ -57,7 +61,12 @@ export function list(items: Shape, go: string): Shape {
 }
 
 export function struct(go: string, fields: Record<string, Shape>, always = false): Shape {
-  return { kind: "struct", go, fields, always };
+  return { kind: "struct", go, fields, always, open: false };
+}
+
+/** A struct of which only some fields are listed: the others are kept as they come. */
+export function openStruct(go: string, fields: Record<string, Shape>, always = false): Shape {
+  return { kind: "struct", go, fields, always, open: true };
 }
 
 export const stringMap = map(text, "map[string]string");
@@ -113,10 +122,7 @@ export function decode(
 }
 
 function decodeNode(shape: Shape, value: JsonValue, at: Position): JsonValue {
-  if (value === null || value === undefined) {
-    if (shape.kind === "struct" && shape.always) return {};
-    return shape.kind === "time" && shape.keepNull ? null : undefined;
-  }
+  if (value === null || value === undefined) return absentValue(shape);
   switch (shape.kind) {
     case "raw":
       return withoutNulls(value);
@@ -141,6 +147,12 @@ function decodeNode(shape: Shape, value: JsonValue, at: Position): JsonValue {
   }
 }
 
+/** What stands for a value that was not given. */
+function absentValue(shape: Shape): JsonValue {
+  if (shape.kind === "struct" && shape.always) return {};
+  return shape.kind === "time" && shape.keepNull ? null : undefined;
+}
+
 function decodeMap(shape: Shape & { kind: "map" }, value: JsonValue, at: Position): JsonValue {
   if (!isRecord(value)) throw mismatch(value, shape.go, at);
   const entries: [string, JsonValue][] = [];
@@ -162,9 +174,13 @@ function decodeStruct(
 ): JsonValue {
   if (!isRecord(value)) throw mismatch(value, shape.go, at);
   const owner = shape.go.slice(shape.go.lastIndexOf(".") + 1);
-  const decoded: Record<string, JsonValue> = {};
+  const found = new Map<string, JsonValue>();
   for (const key in value) {
-    const field = shape.fields[key];
+    const field = Object.hasOwn(shape.fields, key)
+      ? shape.fields[key]
+      : shape.open
+      ? raw
+      : undefined;
     const path = at.path === "" ? key : `${at.path}.${key}`;
     if (field === undefined) {
       at.unknown.push(path);
@@ -172,13 +188,16 @@ function decodeStruct(
     }
     const goPath = at.goPath === "" ? key : `${at.goPath}.${key}`;
     const item = decodeNode(field, value[key], { path, goPath, owner, unknown: at.unknown });
-    if (item !== undefined) decoded[key] = item;
+    if (item !== undefined) found.set(key, item);
   }
+  // In the order of the type's fields, as Go's encoder writes them.
+  const decoded: Record<string, JsonValue> = {};
   for (const key in shape.fields) {
-    const field = shape.fields[key] as Shape;
-    if (field.kind === "struct" && field.always) decoded[key] ??= {};
-    else if (field.kind === "time" && field.keepNull) decoded[key] ??= null;
+    const item = found.get(key) ?? absentValue(shape.fields[key] as Shape);
+    if (item !== undefined) decoded[key] = item;
+    found.delete(key);
   }
+  for (const [key, item] of found) setMember(decoded, key, item);
   return Object.keys(decoded).length === 0 && !shape.always && at.path !== "" ? undefined : decoded;
 }
 

@@ -39,6 +39,8 @@ export class StatusError extends Error {
   readonly status: Status;
   /** The body is this text instead of the Status: paths that no API serves. */
   readonly plainText: string | undefined;
+  /** What the request had warned of before it was refused. */
+  warnings: readonly string[] = [];
 
   constructor(status: Status, plainText?: string) {
     super(status.message);

@@ -7,10 +7,13 @@ import { at, isRecord, type KubeObject, type MutableMeta, sameJson } from "./obj
 import {
   bytes,
   flagPointer,
+  list,
   map,
   META_SHAPE,
   microTime,
+  nullableTime,
   numberPointer,
+  openStruct,
   raw,
   type Shape,
   stringMap,
@@ -22,7 +25,12 @@ import { type FieldCause, fieldInvalid, fieldRequired } from "./status.ts";
 import { namespaceNameProblems, subdomainProblems } from "./validate_meta.ts";
 import { validateConfigMap, validateConfigMapUpdate } from "./validate_config_map.ts";
 import { defaultPod, validatePod, validatePodUpdate } from "./validate_pod.ts";
-import { convertEventShape, validateEvent, validateEventUpdate } from "./event_versions.ts";
+import {
+  convertEventShape,
+  defaultEvent,
+  validateEvent,
+  validateEventUpdate,
+} from "./event_versions.ts";
 import type { ServedType } from "./types.ts";
 
 /** An object on its way into the store. */
@@ -69,6 +77,16 @@ const TYPE_META = { apiVersion: text, kind: text, metadata: META_SHAPE };
 function shapeOf(kind: string, fields: Record<string, Shape>): () => Shape {
   const shape = struct(kind, { ...TYPE_META, ...fields });
   return () => shape;
+}
+
+/** A status whose conditions always show these times, null until they are set. */
+function statusWith(go: string, ...times: string[]): Shape {
+  const fields = Object.fromEntries(times.map((name) => [name, nullableTime]));
+  return openStruct(
+    go,
+    { conditions: list(openStruct(`${go}Condition`, fields), `[]${go}`) },
+    true,
+  );
 }
 
 /** The draft keeps its status; all else comes from the stored object. */
@@ -170,7 +188,10 @@ function encodeSecret(draft: Draft): void {
 const POD: Strategy = {
   ...PLAIN,
   graceful: true,
-  shape: shapeOf("Pod", { spec: raw, status: raw }),
+  shape: shapeOf("Pod", {
+    spec: raw,
+    status: statusWith("v1.PodStatus", "lastProbeTime", "lastTransitionTime"),
+  }),
   prepareCreate(draft) {
     draft.metadata.generation = 1;
     defaultPod(draft);
@@ -192,7 +213,10 @@ const POD: Strategy = {
 
 const NODE: Strategy = {
   ...PLAIN,
-  shape: shapeOf("Node", { spec: raw, status: raw }),
+  shape: shapeOf("Node", {
+    spec: raw,
+    status: statusWith("v1.NodeStatus", "lastHeartbeatTime", "lastTransitionTime"),
+  }),
   prepareCreate(draft) {
     draft["spec"] ??= {};
     draft["status"] ??= {};
@@ -242,6 +266,8 @@ const EVENT: Strategy = {
   ...PLAIN,
   createOnUpdate: true,
   shape: convertEventShape,
+  prepareCreate: defaultEvent,
+  prepareUpdate: defaultEvent,
   validate: validateEvent,
   validateUpdate: validateEventUpdate,
 };

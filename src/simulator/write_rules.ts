@@ -9,7 +9,13 @@ import { applyMergePatch } from "./patch/merge_patch.ts";
 import { PatchError } from "./patch/patch_error.ts";
 import { applyStrategicMergePatch, strategicHints } from "./patch/strategic.ts";
 import type { Target } from "./request.ts";
-import { badRequest, fromPatchError } from "./status.ts";
+import {
+  badRequest,
+  type FieldCause,
+  fromPatchError,
+  type StatusError,
+  unsupportedMediaType,
+} from "./status.ts";
 import type { Draft } from "./strategies.ts";
 import type { ServedType } from "./types.ts";
 import { dedupeOwners } from "./validate_meta.ts";
@@ -118,4 +124,23 @@ export function applyPatch(
     if (error instanceof PatchError) throw fromPatchError(error);
     throw error;
   }
+}
+
+const APPLY = "application/apply-patch+yaml";
+
+/** 415. Server-side apply is not simulated: whoever asks for it gets a list without it. */
+export function unsupportedPatch(
+  type: ServedType,
+  media: string,
+  accepted: readonly string[],
+): StatusError {
+  if (media === APPLY) return unsupportedMediaType(accepted);
+  return unsupportedMediaType(type.custom === undefined ? undefined : [...accepted, APPLY]);
+}
+
+/** A custom resource's status is validated by itself: messages name fields from there. */
+export function withinStatus(cause: FieldCause): FieldCause {
+  const { field, message } = cause;
+  if (!field.startsWith("status.")) return cause;
+  return { ...cause, message: message.replace(`${field} in body`, `${field.slice(7)} in body`) };
 }

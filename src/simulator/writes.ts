@@ -32,7 +32,7 @@ import {
   invalid,
   namespaceTerminating,
   notFound,
-  unsupportedMediaType,
+  StatusError,
 } from "./status.ts";
 import type { Store } from "./store.ts";
 import { CUSTOM, type Draft, prepareCustom, strategyOf } from "./strategies.ts";
@@ -50,6 +50,8 @@ import {
   placeIn,
   STRATEGIC,
   uidMismatch,
+  unsupportedPatch,
+  withinStatus,
 } from "./write_rules.ts";
 
 /** What a write came to. */
@@ -98,6 +100,14 @@ export class Writer {
   }
 
   #insert(
+    target: Target,
+    draft: Draft,
+    { options, warnings }: { options: WriteOptions; warnings: string[] },
+  ): WriteResult {
+    return warned(warnings, () => this.#insertDraft(target, draft, { options, warnings }));
+  }
+
+  #insertDraft(
     target: Target,
     draft: Draft,
     { options, warnings }: { options: WriteOptions; warnings: string[] },
@@ -162,10 +172,7 @@ export class Writer {
     const { type, name } = target;
     const media = mediaType(request.contentType);
     const accepted = type.custom === undefined ? [...PATCH_TYPES, STRATEGIC] : PATCH_TYPES;
-    if (!accepted.includes(media)) {
-      const known = media === STRATEGIC || media.startsWith("application/apply-patch");
-      throw unsupportedMediaType(known ? accepted : undefined);
-    }
+    if (!accepted.includes(media)) throw unsupportedPatch(type, media, accepted);
     const options = parseWriteOptions(request.query, "PatchOptions");
     const old = this.#store.get(type.storage, storeKey(target.namespace, name));
     if (old === undefined) throw notFound(type, name);
@@ -216,6 +223,15 @@ export class Writer {
     old: KubeObject,
     how: { options: WriteOptions; warnings: string[] },
   ): WriteResult {
+    return warned(how.warnings, () => this.#replaceWith(target, draft, old, how));
+  }
+
+  #replaceWith(
+    target: Target,
+    draft: Draft,
+    old: KubeObject,
+    how: { options: WriteOptions; warnings: string[] },
+  ): WriteResult {
     const { type, subresource } = target;
     keepSystemMeta(draft, old, how.warnings);
     const strategy = strategyOf(type);
@@ -258,7 +274,8 @@ export class Writer {
   ): FieldCause[] {
     const schema = type.custom?.schema;
     if (schema !== undefined) {
-      return validate(schema, asJson(object), old === undefined ? undefined : asJson(old));
+      const causes = validate(schema, asJson(object), old === undefined ? undefined : asJson(old));
+      return subresource === "status" ? causes.map(withinStatus) : causes;
     }
     const strategy = strategyOf(type);
     return old === undefined
@@ -315,5 +332,15 @@ export class Writer {
       randomInt(this.#random, 0, 2 ** bits - 1).toString(16).padStart(bits / 4, "0");
     const variant = (0x8000 | randomInt(this.#random, 0, 0x3fff)).toString(16);
     return `${part(32)}-${part(16)}-4${part(12)}-${variant}-${part(16)}${part(32)}`;
+  }
+}
+
+/** Warnings reach the client also when the request is refused in the end. */
+function warned<T>(warnings: readonly string[], work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof StatusError) error.warnings = warnings;
+    throw error;
   }
 }
