@@ -1,8 +1,8 @@
 /**
  * Reads the JUnit report of `deno test`.
  *
- * Counts are of tests, not of their steps: a failed step fails its test. A step that was skipped
- * counts, because a skip must never go unseen.
+ * A test with steps counts by its steps, not once more by itself; one that fails although none of
+ * its steps did counts as failed, too. Every skip is named, because none must go unseen.
  */
 
 export interface TestCounts {
@@ -23,15 +23,27 @@ export function readJunit(xml: string): TestCounts {
     throw new Error("Cannot read the test report: it is not complete");
   }
   const counts: TestCounts = { passed: 0, failed: 0, skipped: [] };
-  for (const suite of xml.split("<testsuite ").slice(1)) {
-    const cases = suite.split("<testcase ").slice(1).map(readTestCase);
-    const names = new Set(cases.map((testCase) => testCase.name));
-    for (const { name, outcome } of cases) {
-      if (outcome === "skipped") counts.skipped.push(name);
-      else if (!isStep(name, names)) counts[outcome]++;
-    }
+  const cases = xml.split("<testcase ").slice(1).map(readTestCase);
+  // A step stands under the file that defines it, which may not be its test's.
+  const withSteps = new Set(cases.flatMap((each) => parents(each.name)));
+  const withFailedSteps = new Set(
+    cases.filter((each) => each.outcome === "failed").flatMap((each) => parents(each.name)),
+  );
+  for (const { name, outcome } of cases) {
+    if (outcome === "skipped") counts.skipped.push(name);
+    else if (!withSteps.has(name)) counts[outcome]++;
+    else if (outcome === "failed" && !withFailedSteps.has(name)) counts.failed++;
   }
   return counts;
+}
+
+/** A step is called `<test> > <step>`. */
+function parents(name: string): string[] {
+  const found: string[] = [];
+  for (let at = name.indexOf(" > "); at >= 0; at = name.indexOf(" > ", at + 1)) {
+    found.push(name.slice(0, at));
+  }
+  return found;
 }
 
 function readTestCase(text: string): TestCase {
@@ -42,14 +54,6 @@ function readTestCase(text: string): TestCase {
     ? "failed"
     : "passed";
   return { name, outcome };
-}
-
-/** A step is called `<test> > <step>`. */
-function isStep(name: string, names: ReadonlySet<string>): boolean {
-  for (let at = name.indexOf(" > "); at >= 0; at = name.indexOf(" > ", at + 1)) {
-    if (names.has(name.slice(0, at))) return true;
-  }
-  return false;
 }
 
 function unescapeXml(text: string): string {

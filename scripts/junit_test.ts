@@ -24,14 +24,21 @@ const REPORT = `<?xml version="1.0" encoding="UTF-8"?>
     <testcase name="ok &gt; step" time="0.000" line="1" col="1">
       <skipped/>
     </testcase>
+    <testcase name="late" time="0.000" line="1" col="1">
+      <failure message="after its steps">after its steps</failure>
+    </testcase>
+    <testcase name="a &lt;b&gt; &gt; c &gt; step of the test in a_test.ts" time="0.000">
+    </testcase>
+    <testcase name="late &gt; good step" time="0.000" line="1" col="1">
+    </testcase>
   </testsuite>
 </testsuites>
 `;
 
-Deno.test("readJunit() counts tests once, whatever their steps, and names every skip", () => {
+Deno.test("readJunit() counts steps instead of their tests, loses no failure and names every skip", () => {
   assert.deepEqual(readJunit(REPORT), {
-    passed: 2,
-    failed: 1,
+    passed: 3,
+    failed: 2,
     skipped: ['needs more [needs "X"]', "ok > step"],
   });
 });

@@ -10,7 +10,7 @@
  */
 import { buildProgram } from "./build.ts";
 import { readJunit, type TestCounts } from "./junit.ts";
-import { PERMISSIONS, SKIPS_ALLOWED_IN_CI, type Tier, TIERS } from "./tiers.ts";
+import { CONFINED_RIGHTS, SKIPS_ALLOWED_IN_CI, type Tier, TIERS } from "./tiers.ts";
 
 const RUN_ID_VARIABLE = "PODCONFIGMAP_TEST_RUN";
 /** Guards of killed test files need a moment to remove what these left. */
@@ -46,13 +46,17 @@ async function runTiers(runDir: string): Promise<number> {
   const total: TestCounts = { passed: 0, failed: 0, skipped: [] };
   for (const tier of TIERS) {
     if (Deno.args.length > 0 && !Deno.args.includes(tier.name)) continue;
-    const paths = tier.paths.filter(hasTests);
+    const paths = tier.paths.flatMap(testFiles);
     if (paths.length === 0) continue;
     const result = await runTier(tier, paths, runDir);
     total.passed += result.passed;
     // A problem is a failure that no test of its own reported.
     total.failed += result.failed + result.problems.length;
     total.skipped.push(...result.skipped);
+  }
+  for (const path of outsideOfTiers()) {
+    say(`${path}: belongs to no tier of scripts/tiers.ts`);
+    total.failed++;
   }
   const forbidden = Deno.env.get("CI") === "true"
     ? total.skipped.filter((name) => !SKIPS_ALLOWED_IN_CI.some((s) => s.pattern.test(name)))
@@ -107,7 +111,7 @@ async function runDenoTest(
       `--junit-path=${options.junit}`,
       ...(tier.parallel ? ["--parallel"] : []),
       ...sanitizers,
-      ...PERMISSIONS,
+      ...(tier.confine ? CONFINED_RIGHTS : ["--allow-all"]),
       ...paths,
     ],
     env: options.env,
@@ -186,15 +190,22 @@ function show(tier: Tier, result: TierResult, output: string, seconds: number): 
   say(`${tier.name}: ${counts.join(", ")} (${seconds.toFixed(1)} s)`);
 }
 
-function hasTests(path: string): boolean {
-  if (path.endsWith("_test.ts")) return exists(path);
-  if (!exists(path)) return false;
-  for (const entry of Deno.readDirSync(path)) {
-    if (entry.isDirectory ? hasTests(`${path}/${entry.name}`) : entry.name.endsWith("_test.ts")) {
-      return true;
-    }
-  }
-  return false;
+/** Test files that no run would ever reach. */
+function outsideOfTiers(): string[] {
+  const covered = new Set(TIERS.flatMap((tier) => tier.paths.flatMap(testFiles)));
+  return ["src", "scripts", "tests", "ffi", "bpf"].flatMap(testFiles)
+    .filter((file) => !covered.has(file));
+}
+
+/** Of a path as in `Tier.paths`. */
+function testFiles(path: string): string[] {
+  const folder = path.replace(/\/\*_test\.ts$/, "");
+  if (!exists(folder)) return [];
+  return [...Deno.readDirSync(folder)].flatMap((entry) => {
+    const child = `${folder}/${entry.name}`;
+    if (entry.name.endsWith("_test.ts")) return [child];
+    return entry.isDirectory && folder === path ? testFiles(child) : [];
+  }).sort();
 }
 
 function exists(path: string): boolean {

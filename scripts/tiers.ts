@@ -7,13 +7,15 @@
 
 export interface Tier {
   name: string;
-  /** Files and folders; those that do not exist are passed over. */
+  /** Folders, and `folder/*_test.ts` for a folder without what is below it. Without tests: passed over. */
   paths: readonly string[];
   /** Files side by side. Off where each file starts a control plane of its own. */
   parallel: boolean;
   /** Fail tests that leave an operation or a resource open. */
   sanitize: boolean;
   timeoutMs: number;
+  /** Confine to loopback and without FFI; off where tests look at other processes in /proc, which takes every right. */
+  confine: boolean;
   /** Build the program first, and hand its path to the tests as CONTROLLER_BINARY. */
   usesBinary?: boolean;
 }
@@ -23,9 +25,10 @@ const MINUTE_MS = 60_000;
 export const TIERS: readonly Tier[] = [
   {
     name: "unit",
-    paths: ["src", "scripts", "tests/golden", "tests/tidy_test.ts"],
+    paths: ["src", "scripts", "tests/golden", "tests/*_test.ts"],
     parallel: true,
     sanitize: true,
+    confine: true,
     timeoutMs: 3 * MINUTE_MS,
   },
   {
@@ -33,6 +36,7 @@ export const TIERS: readonly Tier[] = [
     paths: ["tests/sim"],
     parallel: true,
     sanitize: true,
+    confine: true,
     timeoutMs: 5 * MINUTE_MS,
   },
   {
@@ -40,6 +44,7 @@ export const TIERS: readonly Tier[] = [
     paths: ["tests/support", "tests/contract", "tests/bench"],
     parallel: false,
     sanitize: false,
+    confine: false,
     timeoutMs: 5 * MINUTE_MS,
   },
   {
@@ -47,13 +52,14 @@ export const TIERS: readonly Tier[] = [
     paths: ["tests/e2e"],
     parallel: false,
     sanitize: false,
+    confine: false,
     timeoutMs: 10 * MINUTE_MS,
     usesBinary: true,
   },
 ];
 
-/** Rights of every test: this machine only. Children (API server, kubectl) have their own. */
-export const PERMISSIONS: readonly string[] = [
+/** Rights of confined tests: this machine only. */
+export const CONFINED_RIGHTS: readonly string[] = [
   "--allow-net=127.0.0.1,localhost,[::1],0.0.0.0,[::]",
   "--allow-read",
   "--allow-write",
