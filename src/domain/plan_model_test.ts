@@ -100,7 +100,8 @@ const owners = fc.array(
     podOwner(POD.name, "pod-uid-1"),
     podOwner(POD.name, POD.uid, { controller: true, blockOwnerDeletion: true }),
     podOwner("other", "pod-uid-3"),
-    { ...podOwner(POD.name, "x"), kind: "ReplicaSet", apiVersion: "apps/v1" },
+    { ...podOwner(POD.name, "x"), kind: "Service" },
+    { ...podOwner(POD.name, "x"), apiVersion: "example.com/v1" },
   ),
   { maxLength: 2 },
 );
@@ -205,13 +206,15 @@ Deno.test("a foreign object is never acted on, an object of ours is never called
       const meta = before.metadata as {
         annotations?: Record<string, string>;
         labels?: Record<string, string>;
-        ownerReferences?: { kind: string; name: string }[];
+        ownerReferences?: { apiVersion: string; kind: string; name: string }[];
       };
       const annotated = meta.annotations?.["podconfig.example.com/pod"] === POD.name &&
         meta.annotations["podconfig.example.com/pcmc"] === PCMC;
       const original = meta.labels?.["podconfig.example.com/generated-by-pcmc"] === PCMC &&
         meta.labels["podconfig.example.com/pod-uid"] !== undefined &&
-        (meta.ownerReferences ?? []).some(({ kind, name }) => kind === "Pod" && name === POD.name);
+        (meta.ownerReferences ?? []).some(({ apiVersion, kind, name }) =>
+          apiVersion === "v1" && kind === "Pod" && name === POD.name
+        );
       const observed = projectConfigMap(before);
       equal(isOurs(observed, { pod: POD.name, pcmc: PCMC }), annotated || original);
       equal(planFor(wanted, before).kind === "conflict", !(annotated || original));

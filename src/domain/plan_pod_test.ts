@@ -77,6 +77,11 @@ Deno.test("ConfigMaps of a PCMC that is gone, going, or no longer selects the Po
   });
 });
 
+Deno.test("a ConfigMap that is terminating already is not deleted again", () => {
+  const plan = run({ observed: [existing(pod(), "gone", { terminating: true })] });
+  deepEqual(plan, { pairs: [], removals: [], leftovers: [] });
+});
+
 Deno.test("ConfigMaps of an invalid PCMC are left alone", () => {
   const broken = pcmc("broken", { ebpfConfig: { l4Firewall: { allowedPorts: [70000] } } });
   const stale = existing(pod({ phase: "Pending", uid: "old" }), "broken");
@@ -181,6 +186,15 @@ Deno.test("eBPF status goes into the data and the pair where a program is wanted
     undefined,
     "pending",
   ]);
+});
+
+Deno.test("a program is wanted for the firewall, for counting system calls, and for nothing else", () => {
+  const wanted = (ebpfConfig: object) =>
+    run({ pcmcs: [pcmc("c", { ebpfConfig })], served: true }).pairs[0]?.ebpf;
+  equal(wanted({ l4Firewall: { enabled: true } }), "pending");
+  equal(wanted({ syscallMonitoring: { enabled: true } }), "pending");
+  equal(wanted({ metricsExport: { enabled: true } }), undefined);
+  equal(wanted({}), undefined);
 });
 
 Deno.test("a ConfigMap of ours without annotations is found by its labels, its name and its owner", () => {

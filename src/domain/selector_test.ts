@@ -3,7 +3,7 @@ import { compileSelector } from "./selector.ts";
 
 type Selector = NonNullable<Parameters<typeof compileSelector>[0]>;
 type Operator = "In" | "NotIn" | "Exists" | "DoesNotExist";
-const require = (key: string, operator: Operator, values?: string[]): Selector => ({
+const needs = (key: string, operator: Operator, values?: string[]): Selector => ({
   matchExpressions: [{ key, operator, ...(values && { values }) }],
 });
 
@@ -16,20 +16,20 @@ const CASES: [Selector | undefined, Record<string, string>, boolean][] = [
   [{ matchLabels: { a: "" } }, {}, false],
   [{ matchLabels: { a: "" } }, { a: "" }, true],
   [{ matchLabels: { a: "b", c: "d" } }, { a: "b" }, false],
-  [require("a", "In", ["b", "c"]), { a: "c" }, true],
-  [require("a", "In", ["b", "c"]), { a: "d" }, false],
-  [require("a", "In", ["b"]), {}, false],
-  [require("a", "In", [""]), { a: "" }, true],
-  [require("a", "NotIn", ["b"]), { a: "b" }, false],
-  [require("a", "NotIn", ["b"]), { a: "c" }, true],
-  [require("a", "NotIn", ["b"]), {}, true],
-  [require("a", "Exists"), { a: "" }, true],
-  [require("a", "Exists"), { b: "" }, false],
-  [require("a", "DoesNotExist", []), {}, true],
-  [require("a", "DoesNotExist"), { a: "b" }, false],
-  [require("constructor", "Exists"), {}, false],
-  [require("toString", "DoesNotExist"), {}, true],
-  [{ ...require("a", "Exists"), matchLabels: { c: "d" } }, { a: "b" }, false],
+  [needs("a", "In", ["b", "c"]), { a: "c" }, true],
+  [needs("a", "In", ["b", "c"]), { a: "d" }, false],
+  [needs("a", "In", ["b"]), {}, false],
+  [needs("a", "In", [""]), { a: "" }, true],
+  [needs("a", "NotIn", ["b"]), { a: "b" }, false],
+  [needs("a", "NotIn", ["b"]), { a: "c" }, true],
+  [needs("a", "NotIn", ["b"]), {}, true],
+  [needs("a", "Exists"), { a: "" }, true],
+  [needs("a", "Exists"), { b: "" }, false],
+  [needs("a", "DoesNotExist", []), {}, true],
+  [needs("a", "DoesNotExist"), { a: "b" }, false],
+  [needs("constructor", "Exists"), {}, false],
+  [needs("toString", "DoesNotExist"), {}, true],
+  [{ ...needs("a", "Exists"), matchLabels: { c: "d" } }, { a: "b" }, false],
 ];
 
 Deno.test("compileSelector() selects as metav1.LabelSelector does", () => {

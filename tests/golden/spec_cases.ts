@@ -188,6 +188,26 @@ const PREFIX_CASES: readonly Case[] = [
   ["label prefix in capitals", { labelsToInclude: ["Foo.Example/bar"] }, "spec.labelsToInclude[0]"],
 ];
 
+/** The API server bounds the run time cost of all CEL rules of one object together. */
+const FULL: Case = ["everything at its limit", {
+  labelsToInclude: fullKeys,
+  annotationsToInclude: fullKeys,
+  podSelector: {
+    matchLabels: Object.fromEntries(fullKeys.slice(0, 64).map((key) => [key, "v".repeat(63)])),
+    matchExpressions: fullKeys.slice(0, 64).map((key) => ({
+      key,
+      operator: "In",
+      values: numbered(128).map((value) => value.padEnd(63, "x")),
+    })),
+  },
+  configMapDataTemplate: mapKeys(64, 253),
+  ebpfConfig: {
+    l4Firewall: { allowedPorts: ports(1024), blockedPorts: ports(1024) },
+    syscallMonitoring: { syscallNames: numbered(512).map((name) => name.padEnd(64, "x")) },
+    metricsExport: { updateInterval: `${"0".repeat(30)}5s` },
+  },
+}];
+
 export const SPEC_CASES: readonly SpecCase[] = [
   ...keyCases("labelsToInclude", "labels: "),
   ...keyCases("annotationsToInclude", "annotations: "),
@@ -195,4 +215,5 @@ export const SPEC_CASES: readonly SpecCase[] = [
   ...SELECTOR_CASES,
   ...TEMPLATE_CASES,
   ...EBPF_CASES,
+  FULL,
 ].map(([name, spec, problem]) => ({ name, spec, ...(problem === undefined ? {} : { problem }) }));
