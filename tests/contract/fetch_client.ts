@@ -41,7 +41,11 @@ export function fetchClient(url: string, credentials?: Credentials): RestClient 
 }
 
 function headersOf(options: RequestOptions): Headers {
-  const headers = new Headers({ accept: options.accept ?? "application/json" });
+  const headers = new Headers({
+    accept: options.accept ?? "application/json",
+    // fetch would ask for gzip, get it on watches with sendInitialEvents, and hold back their events.
+    "accept-encoding": "identity",
+  });
   const hasBody = options.bodyJson !== undefined || options.bodyRaw !== undefined;
   if (hasBody) headers.set("content-type", options.contentType ?? "application/json");
   return headers;

@@ -60,7 +60,8 @@ export const eventsAndLeases: readonly Behaviour[] = [
         [{ action: "" }, "action"],
         [{ reason: "" }, "reason"],
         [{ type: "Curious" }, "type"],
-        [{ note: "x".repeat(1025) }, "note"],
+        // Validated as the core version of the object, where it is called so.
+        [{ note: "x".repeat(1025) }, "message"],
         [{ eventTime: null }, "eventTime"],
       ];
       for (const [change, field] of cases) {
