@@ -9,21 +9,21 @@
  *   server has forgotten that version, or sends what is no watch.
  * - A list older than what was seen is thrown away. Only when the server insists for
  *   {@link BACKWARDS_INSIST_MS} it is taken, as a `reset`: its data was restored from a backup.
- * - Every failure but a normal end is followed by a wait, so that no server, however broken, makes
- *   it spin; the requests between two waits are bounded.
+ * - No server, however broken, makes it spin: between two waits, or two watches that lasted, the
+ *   requests are bounded.
  */
-import { assert, InvariantError } from "../lib/assert.ts";
+import { assert } from "../lib/assert.ts";
 import type { ListPage, StoredObject, WatchEvent } from "./ports/codec.ts";
 import { compareResourceVersions } from "./resource.ts";
+import { endOf, onWatchEvents, onWatchFailure, watchEndOf } from "./watch_changes.ts";
 import { classifyFailure, type Failure, failure, type FailureReason } from "./watch_failure.ts";
 import {
   BACKWARDS_INSIST_MS,
   BACKWARDS_INSIST_TIMES,
   type Effect,
+  type In,
   type Input,
   LIST_PAGES_MAX,
-  type Phase,
-  SHORT_WATCH_MS,
   type Step,
   type WatchState,
 } from "./watch_protocol.ts";
@@ -45,6 +45,7 @@ export const INITIAL_STATE: WatchState = {
   unavailable: false,
   streamRefused: false,
   paged: false,
+  silent: 0,
   backoff: { failures: 0, lastAt: -Infinity, lastReason: undefined },
   backwards: { times: 0, since: 0 },
 };
@@ -74,13 +75,6 @@ export function step<T extends StoredObject>(state: WatchState, input: Input<T>)
       );
   }
 }
-
-interface In<Name extends Phase["name"]> {
-  readonly state: WatchState;
-  readonly phase: Extract<Phase, { name: Name }>;
-}
-
-// The whole collection
 
 function onPage<T extends StoredObject>(
   { state, phase }: In<"listing">,
@@ -219,99 +213,4 @@ function onStreamFailure<T extends StoredObject>(
     default:
       return list(state, effects);
   }
-}
-
-// Changes
-
-function onWatchEvents<T extends StoredObject>(
-  { state, phase }: In<"watching">,
-  events: readonly WatchEvent<T>[],
-  at: At,
-): Step<T> {
-  const effects: Effect<T>[] = [];
-  let { resourceVersion } = state;
-  let end: Failure | undefined;
-  for (const event of events) {
-    if (event.type === "ERROR") {
-      end = classifyFailure(event.error);
-      break;
-    }
-    const bookmark = event.type === "BOOKMARK";
-    const version = bookmark ? event.resourceVersion : event.object.resourceVersion;
-    const order = compareResourceVersions(version, resourceVersion);
-    if (!bookmark) {
-      effects.push({ kind: event.type === "DELETED" ? "remove" : "upsert", object: event.object });
-    } else if (order < 0) {
-      // This server is behind what we have seen, and will send nothing until it has caught up.
-      end = failure("backwards", `a bookmark of version ${version}, after ${resourceVersion}`);
-      break;
-    }
-    if (order > 0) resourceVersion = version;
-  }
-  if (resourceVersion !== state.resourceVersion) {
-    effects.push({ kind: "progress", resourceVersion });
-  }
-  const watching = { ...phase, events: phase.events + events.length };
-  const moved = { ...state, resourceVersion, phase: watching };
-  if (!end) return reading(moved, effects);
-  return onWatchFailure({ state: moved, phase: watching }, end, { ...at, effects });
-}
-
-function onWatchFailure<T extends StoredObject>(
-  { state, phase }: In<"watching">,
-  failure: Failure,
-  at: AtWith<T>,
-): Step<T> {
-  const { reason } = failure;
-  const effects: readonly Effect<T>[] = [...at.effects, { kind: "watch-end", reason }];
-  switch (reason) {
-    case "closed":
-      return rewatch(state, at, effects);
-    // What a server answers whose cache is new, as after each restart: nothing to wait for.
-    case "expired": {
-      const { backoff } = state;
-      if (backoff.lastReason === reason) {
-        return wait(state, failure, { ...at, effects, then: "relist" });
-      }
-      return relist({ ...state, backoff: { ...backoff, lastReason: reason } }, at, effects);
-    }
-    // A watch that never spoke may be from a version that this server does not reach.
-    case "short":
-    case "stalled": {
-      const then = phase.events === 0 ? "relist" : "rewatch";
-      return wait(state, failure, { ...at, effects, then });
-    }
-    // The version may still be good: asking again costs less than a list.
-    case "throttled":
-    case "unauthorized":
-    case "forbidden":
-    case "unreachable":
-    case "interrupted":
-      return wait(state, failure, { ...at, effects, then: "rewatch" });
-    default:
-      return wait(state, failure, { ...at, effects, then: "relist" });
-  }
-}
-
-function endOf<T extends StoredObject>(input: Input<T>): Failure {
-  switch (input.kind) {
-    case "failed":
-      return classifyFailure(input.error);
-    case "closed":
-      return failure("closed", "the server ended the watch");
-    case "stalled":
-      return failure("stalled", "the watch went silent");
-    default:
-      throw new InvariantError(`${input.kind} while a watch is open`);
-  }
-}
-
-function watchEndOf<T extends StoredObject>(
-  input: Input<T>,
-  phase: In<"watching">["phase"],
-): Failure {
-  if (input.kind === "closed" && input.now - phase.since < SHORT_WATCH_MS) {
-    return failure("short", `the server ended the watch after ${phase.events} events`);
-  }
-  return endOf(input);
 }

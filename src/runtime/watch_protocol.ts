@@ -7,8 +7,13 @@ export const LIST_PAGE_ITEMS = 500;
 export const LIST_PAGES_MAX = 2_000;
 /** timeoutSeconds is drawn from [300, 600), so that watches do not all end together. */
 export const WATCH_SECONDS_MIN = 300;
-/** Bookmarks come about once a minute: silence of this length means a dead connection. */
+/**
+ * Bookmarks come about once a minute, but none while nothing of that type changes and the server's
+ * cache hears nothing from etcd. So silence of this length may be a dead connection, or peace.
+ */
 export const WATCH_IDLE_MS = 150_000;
+/** Silent watches in a row after which the collection is read again. */
+export const SILENT_WATCHES_MAX = 4;
 /** The initial events of a stream come without a pause. A server that does not know them is silent. */
 export const STREAM_IDLE_MS = 30_000;
 /** A watch that ends sooner has failed. */
@@ -102,6 +107,8 @@ export interface WatchState {
   readonly streamRefused: boolean;
   /** It paged even a list from its cache, so it has no watch cache for this type: always page. */
   readonly paged: boolean;
+  /** Watches in a row that brought nothing. */
+  readonly silent: number;
   readonly backoff: Backoff;
   /** Lists in a row that were older than the store, and when the first came. */
   readonly backwards: { readonly times: number; readonly since: number };
@@ -111,4 +118,10 @@ export interface Step<T> {
   readonly state: WatchState;
   readonly effects: readonly Effect<T>[];
   readonly next: Next;
+}
+
+/** A state that is known to be in that phase. */
+export interface In<Name extends Phase["name"]> {
+  readonly state: WatchState;
+  readonly phase: Extract<Phase, { name: Name }>;
 }
