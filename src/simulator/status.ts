@@ -107,8 +107,9 @@ export function notFound(type: TypeName, name: string): StatusError {
   return failure({ code: 404, reason: "NotFound", message, details: detailsOf(type, name) });
 }
 
-export function alreadyExists(type: TypeName, name: string): StatusError {
-  const message = `${qualified(type, type.plural)} "${name}" already exists`;
+export function alreadyExists(type: TypeName, name: string, ending = false): StatusError {
+  const prefix = ending ? "object is being deleted: " : "";
+  const message = `${prefix}${qualified(type, type.plural)} "${name}" already exists`;
   return failure({ code: 409, reason: "AlreadyExists", message, details: detailsOf(type, name) });
 }
 

@@ -21,7 +21,7 @@ import {
   text,
   textPointer,
 } from "./shapes.ts";
-import { type FieldCause, fieldInvalid, fieldRequired } from "./status.ts";
+import { type FieldCause, fieldInvalid, fieldRequired, fieldUnsupported } from "./status.ts";
 import { namespaceNameProblems, subdomainProblems } from "./validate_meta.ts";
 import { validateConfigMap, validateConfigMapUpdate } from "./validate_config_map.ts";
 import { defaultPod, validatePod, validatePodUpdate } from "./validate_pod.ts";
@@ -325,7 +325,10 @@ function validateCrd(object: KubeObject): FieldCause[] {
   }
   if (!at(object, "spec", "names", "kind")) causes.push(fieldRequired("spec.names.kind"));
   const scope = at(object, "spec", "scope");
-  if (scope !== "Namespaced" && scope !== "Cluster") causes.push(fieldRequired("spec.scope"));
+  if (!scope) causes.push(fieldRequired("spec.scope"));
+  else if (scope !== "Namespaced" && scope !== "Cluster") {
+    causes.push(fieldUnsupported("spec.scope", scope, ["Cluster", "Namespaced"]));
+  }
   const versions = at(object, "spec", "versions");
   const list = Array.isArray(versions) ? versions : [];
   if (list.filter((version) => at(version, "storage") === true).length !== 1) {

@@ -3,12 +3,14 @@
  * patches are applied, when a deleted object is finished. Drafts are changed in place.
  */
 import type { JsonObject, JsonValue } from "../runtime/ports/rest.ts";
+import { duplicateFields } from "./json_duplicates.ts";
 import { at, type KubeObject, storeKey } from "./objects.ts";
+import type { WriteOptions } from "./options.ts";
 import { applyJsonPatch } from "./patch/json_patch.ts";
 import { applyMergePatch } from "./patch/merge_patch.ts";
 import { PatchError } from "./patch/patch_error.ts";
 import { applyStrategicMergePatch, strategicHints } from "./patch/strategic.ts";
-import type { Target } from "./request.ts";
+import type { ApiRequest, Target } from "./request.ts";
 import {
   badRequest,
   type FieldCause,
@@ -143,4 +145,10 @@ export function withinStatus(cause: FieldCause): FieldCause {
   const { field, message } = cause;
   if (!field.startsWith("status.")) return cause;
   return { ...cause, message: message.replace(`${field} in body`, `${field.slice(7)} in body`) };
+}
+
+/** Members that the body's text gives more than once; a body that came parsed has none. */
+export function repeatedFields(request: ApiRequest, options: WriteOptions): readonly string[] {
+  if (request.bodyBytes === undefined || options.validation === "Ignore") return [];
+  return duplicateFields(new TextDecoder().decode(request.bodyBytes));
 }

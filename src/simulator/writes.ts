@@ -48,6 +48,7 @@ import {
   isFinished,
   keepSystemMeta,
   placeIn,
+  repeatedFields,
   STRATEGIC,
   uidMismatch,
   unsupportedPatch,
@@ -95,7 +96,10 @@ export class Writer {
     const options = parseWriteOptions(request.query, "CreateOptions");
     const body = readBody(request, type.kind) as JsonObject;
     const decoded = decodeObject(type, body, this.#registry, cannotBeHandled(type, body));
-    const warnings = this.#unknownFields(decoded, options, cannotBeHandled(type, body));
+    const warnings = this.#oddFields(decoded, options, {
+      wrong: cannotBeHandled(type, body),
+      repeated: repeatedFields(request, options),
+    });
     return this.#insert(target, decoded.draft, { options, warnings });
   }
 
@@ -138,7 +142,11 @@ export class Writer {
     ];
     if (causes.length > 0) throw invalid(invalidName(type), metadata.name, causes);
     const key = storeKey(target.namespace, metadata.name);
-    if (this.#store.get(type.storage, key) !== undefined) throw alreadyExists(type, metadata.name);
+    const there = this.#store.get(type.storage, key);
+    if (there !== undefined) {
+      const ending = there.metadata.deletionTimestamp !== undefined;
+      throw alreadyExists(type, metadata.name, ending);
+    }
     const result = { code: 201, before: undefined, warnings, dryRun: options.dryRun };
     if (options.dryRun) return { ...result, object, changed: false };
     return { ...result, object: this.#store.put(type.storage, key, object), changed: true };
@@ -149,7 +157,10 @@ export class Writer {
     const options = parseWriteOptions(request.query, "UpdateOptions");
     const body = readBody(request, type.kind) as JsonObject;
     const decoded = decodeObject(type, body, this.#registry, cannotBeHandled(type, body));
-    const warnings = this.#unknownFields(decoded, options, cannotBeHandled(type, body));
+    const warnings = this.#oddFields(decoded, options, {
+      wrong: cannotBeHandled(type, body),
+      repeated: repeatedFields(request, options),
+    });
     const { draft } = decoded;
     checkName(draft, name);
     placeIn(target, draft);
@@ -180,7 +191,7 @@ export class Writer {
     const document = applyPatch(media, asJson(representationOf(type).of(old)), patch, type);
     const wrong = patchInvalid(document);
     const decoded = decodeObject(type, document, this.#registry, wrong);
-    const warnings = this.#unknownFields(decoded, options, wrong);
+    const warnings = this.#oddFields(decoded, options, { wrong, repeated: [] });
     const { draft } = decoded;
     checkName(draft, name);
     placeIn(target, draft);
@@ -283,12 +294,16 @@ export class Writer {
       : strategy.validateUpdate(object, old, subresource);
   }
 
-  #unknownFields(
+  /** Warnings of unknown and repeated fields. @throws {StatusError} 400 or 422 when validation is strict */
+  #oddFields(
     decoded: Decoded,
     options: WriteOptions,
-    wrong: (why: string) => Error,
+    { wrong, repeated }: { wrong: (why: string) => Error; repeated: readonly string[] },
   ): string[] {
-    const texts = decoded.unknown.map((path) => `unknown field "${path}"`);
+    const texts = [
+      ...repeated.map((path) => `duplicate field "${path}"`),
+      ...decoded.unknown.map((path) => `unknown field "${path}"`),
+    ];
     if (texts.length > 0 && options.validation === "Strict") {
       throw wrong(`strict decoding error: ${texts.join(", ")}`);
     }

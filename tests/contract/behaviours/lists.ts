@@ -154,17 +154,16 @@ export const lists: readonly Behaviour[] = [
     },
   },
   {
-    name: "an expired token is 410 with a token that goes on inconsistently",
+    name: "a token of forgotten history is 410",
     async run(t) {
       await makeMany(t, { a: {}, b: {}, c: {} });
       const first = await t.get(t.configMaps(), { limit: "1" });
-      await t.forgetHistory();
       await t.patch(t.configMaps("c"), MERGE, { data: { k: "new" } });
-      const error = await refused(
+      await t.forgetHistory();
+      await refused(
         t.get(t.configMaps(), { limit: "10", continue: first.metadata.continue }),
-        { code: 410, reason: "Expired", message: /The provided continue parameter is too old/ },
+        { code: 410, reason: "Expired", message: /^The provided continue parameter is too old/ },
       );
-      assert.ok(error.status === 410);
     },
   },
   {
