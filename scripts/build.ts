@@ -12,6 +12,8 @@
  *
  * Bundled first because `deno compile` alone overflows its stack on a package below prom-client.
  */
+import config from "../deno.json" with { type: "json" };
+
 const ENTRY = "main.ts";
 const OUTPUT = "dist/podconfigmap-controller";
 
@@ -75,11 +77,12 @@ export async function buildProgram(options: BuildOptions = {}): Promise<string> 
   }
 }
 
-/** Defines the global that `src/ops/version.ts` reports: a module's first statement runs first. */
+/** Sets the global that `src/ops/version.ts` reports: a module's first statement runs first. */
 async function stamp(bundle: string): Promise<void> {
+  const build = { version: config.version, commit: await commit(), target: Deno.build.target };
   const text = await Deno.readTextFile(bundle);
-  const definition = `globalThis.PODCONFIGMAP_COMMIT = ${JSON.stringify(await commit())};\n`;
-  await Deno.writeTextFile(bundle, definition + text);
+  const statement = `globalThis.PODCONFIGMAP_BUILD = ${JSON.stringify(build)};\n`;
+  await Deno.writeTextFile(bundle, statement + text);
 }
 
 /** Short hash of HEAD, `-dirty` when tracked files differ; `unknown` outside of a checkout. */
