@@ -2,9 +2,11 @@
  * Request bodies to drafts: media types, JSON, kind and apiVersion, decoding by the type's shape or its
  * CustomResourceDefinition, unknown fields by `fieldValidation`. Refusals in the server's words.
  */
+import { parse as parseYaml } from "yaml";
 import type { JsonObject, JsonValue } from "../runtime/ports/rest.ts";
 import { eventToCore } from "./event_versions.ts";
 import { cloneJson, isRecord } from "./objects.ts";
+import { decodeProtobuf } from "./protobuf_body.ts";
 import type { ApiRequest } from "./request.ts";
 import { applyDefaults, prune } from "./schema.ts";
 import { decode, DecodeError, META_SHAPE } from "./shapes.ts";
@@ -21,7 +23,9 @@ import { type Draft, strategyOf } from "./strategies.ts";
 import { apiVersionOf, type ServedType, type TypeRegistry } from "./types.ts";
 
 const BODY_BYTES_MAX = 3 * 1024 * 1024;
-const BODY_TYPES = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+const PROTOBUF = "application/vnd.kubernetes.protobuf";
+const YAML = "application/yaml";
+const BODY_TYPES = ["application/json", YAML, PROTOBUF];
 
 /** `media/type` of a Content-Type, without parameters. */
 export function mediaType(contentType: string | undefined): string {
@@ -30,7 +34,13 @@ export function mediaType(contentType: string | undefined): string {
 
 /** The body of a create or an update. @throws {StatusError} 400, 413, 415 */
 export function readBody(request: ApiRequest, kind: string): JsonValue {
-  if (mediaType(request.contentType) !== "application/json") throw unsupportedMediaType(BODY_TYPES);
+  const media = mediaType(request.contentType);
+  if (media === PROTOBUF) {
+    const decoded = decodeProtobuf(request.bodyBytes ?? new Uint8Array());
+    if (decoded === undefined) throw unsupportedMediaType(BODY_TYPES);
+    return decoded;
+  }
+  if (!BODY_TYPES.includes(media)) throw unsupportedMediaType(BODY_TYPES);
   const must = `the object provided is unrecognized (must be of type ${kind})`;
   const parsed = parseBody(request, (why, shown) => {
     const reason = `couldn't get version/kind; json parse error: ${why}`;
@@ -62,7 +72,7 @@ export function parseBody(
   const text = new TextDecoder().decode(bytes);
   if (text === "") throw refuse("unexpected end of JSON input", "<empty>");
   try {
-    return JSON.parse(text);
+    return mediaType(request.contentType) === YAML ? parseYaml(text) : JSON.parse(text);
   } catch {
     throw refuse(syntaxProblem(text), text.length > 1000 ? `${text.slice(0, 1000)} ...` : text);
   }

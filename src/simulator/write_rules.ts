@@ -3,6 +3,7 @@
  * patches are applied, when a deleted object is finished. Drafts are changed in place.
  */
 import type { JsonObject, JsonValue } from "../runtime/ports/rest.ts";
+import { mediaType } from "./bodies.ts";
 import { duplicateFields } from "./json_duplicates.ts";
 import { at, type KubeObject, storeKey } from "./objects.ts";
 import type { WriteOptions } from "./options.ts";
@@ -150,5 +151,6 @@ export function withinStatus(cause: FieldCause): FieldCause {
 /** Members that the body's text gives more than once; a body that came parsed has none. */
 export function repeatedFields(request: ApiRequest, options: WriteOptions): readonly string[] {
   if (request.bodyBytes === undefined || options.validation === "Ignore") return [];
+  if (mediaType(request.contentType) !== "application/json") return [];
   return duplicateFields(new TextDecoder().decode(request.bodyBytes));
 }

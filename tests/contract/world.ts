@@ -36,7 +36,7 @@ export interface Call {
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: JsonValue;
   /** Sent as it is, for bodies that are no JSON. */
-  readonly rawBody?: string;
+  readonly rawBody?: string | Uint8Array;
   readonly contentType?: string;
   readonly accept?: string;
 }
@@ -166,14 +166,19 @@ function requestOptions(method: HttpMethod, path: string, call: Call): RequestOp
     ...(call.contentType === undefined ? {} : { contentType: call.contentType }),
     ...(call.accept === undefined ? {} : { accept: call.accept }),
     ...(call.body === undefined ? {} : { bodyJson: call.body }),
-    ...(call.rawBody === undefined ? {} : { bodyRaw: new TextEncoder().encode(call.rawBody) }),
+    ...(call.rawBody === undefined ? {} : { bodyRaw: bytesOf(call.rawBody) }),
   };
+}
+
+function bytesOf(body: string | Uint8Array): Uint8Array {
+  return typeof body === "string" ? new TextEncoder().encode(body) : body;
 }
 
 /** A watch whose events are collected as they come. */
 export class Watch implements AsyncDisposable {
   readonly #world: World;
   readonly #abort: AbortController;
+  readonly #reader: ReadableStreamDefaultReader<JsonValue>;
   readonly #reading: Promise<void>;
   readonly events: Json[] = [];
   /** The server ended the stream. */
@@ -183,12 +188,17 @@ export class Watch implements AsyncDisposable {
   constructor(world: World, stream: ReadableStream<JsonValue>, abort: AbortController) {
     this.#world = world;
     this.#abort = abort;
-    this.#reading = this.#read(stream);
+    this.#reader = stream.getReader();
+    this.#reading = this.#read();
   }
 
-  async #read(stream: ReadableStream<JsonValue>): Promise<void> {
+  async #read(): Promise<void> {
     try {
-      for await (const event of stream) this.events.push(event);
+      for (;;) {
+        const { done, value } = await this.#reader.read();
+        if (done) break;
+        this.events.push(value);
+      }
       this.ended = true;
     } catch (error) {
       if (!this.#stopped) throw error;
@@ -217,6 +227,8 @@ export class Watch implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped = true;
     this.#abort.abort();
+    // After a garbage collection the abort alone no longer stops fetch's body.
+    await this.#reader.cancel().catch(() => undefined);
     await this.#reading;
   }
 }

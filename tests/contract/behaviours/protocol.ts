@@ -17,6 +17,12 @@ const NOT_ALLOWED = {
 const TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 const AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
+/** A length-delimited field of a protobuf message. */
+function field(number: number, content: string | number[]): number[] {
+  const bytes = typeof content === "string" ? [...new TextEncoder().encode(content)] : content;
+  return [number * 8 + 2, bytes.length, ...bytes];
+}
+
 export const protocol: readonly Behaviour[] = [
   {
     name: "unknown resources and groups are 404",
@@ -52,6 +58,36 @@ export const protocol: readonly Behaviour[] = [
             "include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
         },
       );
+    },
+  },
+  {
+    name: "a body may be YAML, or protobuf as kubectl create sends it",
+    async run(t) {
+      const yaml = await t.call("POST", t.configMaps(), {
+        contentType: "application/yaml",
+        rawBody: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\ndata: {k: 'on'}\n",
+      });
+      assert.deepEqual(yaml.data, { k: "on" });
+      const meta = [...field(1, "p"), ...field(11, [...field(1, "app"), ...field(2, "web")])];
+      const configMap = [
+        ...field(1, meta),
+        ...field(2, [...field(1, "k"), ...field(2, "v")]),
+        ...field(3, [...field(1, "b"), ...field(2, [0, 255])]),
+        // immutable: true
+        0x20,
+        1,
+      ];
+      const type = [...field(1, "v1"), ...field(2, "ConfigMap")];
+      const magic = [0x6b, 0x38, 0x73, 0];
+      const made = await t.call("POST", t.configMaps(), {
+        contentType: "application/vnd.kubernetes.protobuf",
+        rawBody: Uint8Array.from([...magic, ...field(1, type), ...field(2, configMap)]),
+      });
+      assert.equal(made.metadata.name, "p");
+      assert.deepEqual(made.metadata.labels, { app: "web" });
+      assert.deepEqual(made.data, { k: "v" });
+      assert.deepEqual(made.binaryData, { b: "AP8=" });
+      assert.equal(made.immutable, true);
     },
   },
   {
