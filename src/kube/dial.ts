@@ -65,7 +65,7 @@ async function connect(
     ...identity,
   }));
   await opened(secured, "secureConnect", `${host}:${port}`);
-  if (target.insecure !== true && identity.ca !== undefined) {
+  if (target.insecure !== true) {
     assertSignedBy(secured as tls.TLSSocket, identity.ca, `${host}:${port}`);
   }
   return secured;

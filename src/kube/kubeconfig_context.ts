@@ -282,7 +282,7 @@ function readExecEnv(user: Section, env: unknown): Record<string, string> {
   return found;
 }
 
-/** The `Cluster` of client.authentication.k8s.io, but for a CA file's content, which is not read here. */
+/** The `Cluster` of client.authentication.k8s.io, but for a CA file's content: the caller reads files. */
 function clusterInfo(cluster: Section): Fields {
   const extensions = cluster.fields["extensions"];
   const config = (Array.isArray(extensions) ? extensions : []).find((item) =>

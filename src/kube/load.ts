@@ -3,6 +3,7 @@
  * KUBECONFIG, the Pod's service account, `~/.kube/config`. Choosing a context by name skips the
  * service account.
  */
+import { Buffer } from "node:buffer";
 import { delimiter, join } from "node:path";
 import { CachedFile } from "./cached_file.ts";
 import { anonymous, type ClusterConnection, type Credentials } from "./connection.ts";
@@ -83,8 +84,10 @@ async function connectionOf(spec: ContextSpec, machine: Machine): Promise<Cluste
     });
   const ca = spec.certificateAuthority && value(spec.certificateAuthority, "certificate-authority");
   const secure = spec.server.protocol === "https:";
-  const credentials = secure ? credentialsOf(spec, machine, value) : anonymous;
-  if (secure && typeof ca === "object") await ca.get();
+  const roots = secure && ca !== undefined
+    ? typeof ca === "string" ? ca : await ca.get()
+    : undefined;
+  const credentials = secure ? credentialsOf(spec, machine, { value, roots }) : anonymous;
   if (secure && !spec.exec) {
     await credentials.certificate();
     await credentials.authorization();
@@ -107,12 +110,18 @@ async function connectionOf(spec: ContextSpec, machine: Machine): Promise<Cluste
 function credentialsOf(
   spec: ContextSpec,
   machine: Machine,
-  value: (source: Source, what: string) => Value,
+  read: { value(source: Source, what: string): Value; readonly roots: string | undefined },
 ): Credentials {
   const { exec, origin, token, basic, clientCertificate } = spec;
+  const { value, roots } = read;
   if (exec) {
     const { clock, terminal, runPlugin } = machine;
-    return new ExecCredentials({ spec: exec, origin, clock, terminal, run: runPlugin });
+    // A plug-in that asks for the cluster gets the CA's content, wherever it is kept.
+    const full = exec.cluster && roots !== undefined
+      ? { "certificate-authority-data": Buffer.from(roots).toString("base64") }
+      : {};
+    const withCluster = exec.cluster ? { ...exec, cluster: { ...exec.cluster, ...full } } : exec;
+    return new ExecCredentials({ spec: withCluster, origin, clock, terminal, run: runPlugin });
   }
   return new FixedCredentials({
     ...(token ? { token: value(token, "token") } : {}),

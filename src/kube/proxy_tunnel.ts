@@ -103,5 +103,7 @@ function receive(
     socket.on("data", onData);
     socket.once("error", onError);
     socket.once("close", onClose);
+    // After an explicit pause, a listener alone does not make it flow again.
+    socket.resume();
   });
 }
