@@ -98,11 +98,17 @@ export class Term {
     using _pods = queues?.observeQueue(this.#podQueue);
     using _pcmcs = queues?.observeQueue(this.#pcmcQueue);
     this.#lookAtEverything();
-    await Promise.all([
-      this.#podController.run(signal),
-      this.#pcmcController.run(signal),
-      this.#resync(signal),
-    ]);
+    try {
+      await Promise.all([
+        this.#podController.run(signal),
+        this.#pcmcController.run(signal),
+        this.#resync(signal),
+      ]);
+    } finally {
+      // Delayed keys would keep timers, and through them this term, alive.
+      this.#podQueue.shutDown();
+      this.#pcmcQueue.shutDown();
+    }
   }
 
   podChanged({ key, before, after, initial, cause }: Change<PodFacts>): void {

@@ -1,0 +1,57 @@
+/**
+ * Runs the simulation from the command line.
+ *
+ *     deno run -A tests/sim/main.ts [--seed=N [--trace]] [--from=N] [--seeds=N] [--json]
+ *
+ * Exits with 1 when an invariant did not hold. With --json: one line a seed, for other programs.
+ */
+import { type FaultCounts, noCounts } from "./faults.ts";
+import { run, type RunResult } from "./simulation.ts";
+
+function option(name: string): string | undefined {
+  const prefix = `--${name}=`;
+  return Deno.args.find((arg) => arg.startsWith(prefix))?.slice(prefix.length);
+}
+
+const flag = (name: string) => Deno.args.includes(`--${name}`);
+
+function report({ seed, violations, excerpt }: RunResult): void {
+  console.log(`seed ${seed}:`);
+  for (const { invariant, detail, atMs } of violations) {
+    console.log(`  ${invariant}: ${detail} (at ${atMs / 1000} s)`);
+  }
+  for (const line of excerpt) console.log(line);
+}
+
+const seed = option("seed");
+const from = Number(seed ?? option("from") ?? 1);
+const seeds = seed === undefined ? Number(option("seeds") ?? 100) : 1;
+const begin = performance.now();
+const counts: FaultCounts = noCounts();
+let failed = 0;
+let [requestsMax, restMax] = [0, 0];
+for (let number = from; number < from + seeds; number++) {
+  const result = await run({ seed: number, keepTrace: flag("trace") });
+  for (const [fault, count] of Object.entries(result.counts)) {
+    counts[fault as keyof FaultCounts] += count;
+  }
+  requestsMax = Math.max(requestsMax, result.requestsMax);
+  restMax = Math.max(restMax, result.restAfterMs);
+  if (flag("json")) {
+    console.log(JSON.stringify({ ...result, trace: undefined }));
+  } else {
+    if (flag("trace")) { for (const line of result.trace) console.log(line); }
+    if (result.violations.length > 0) report(result);
+    if (seed !== undefined) console.log(`write log ${result.hash} (${result.writes} writes)`);
+  }
+  if (result.violations.length > 0) failed++;
+}
+if (!flag("json")) {
+  console.log(JSON.stringify(counts));
+  const ms = Math.round((performance.now() - begin) / seeds);
+  console.log(`${seeds} seeds, ${failed} failed; ${ms} ms a seed`);
+  console.log(
+    `at most ${requestsMax} requests a minute, at rest after at most ${restMax / 1000} s`,
+  );
+}
+Deno.exit(failed > 0 ? 1 : 0);

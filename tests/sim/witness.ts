@@ -1,0 +1,162 @@
+/**
+ * Watches one process's requests as they are sent, and holds them against the invariants that must hold
+ * at every moment. What needs the whole history is in `invariants.ts`.
+ */
+import type { JsonObject, JsonValue, RequestOptions } from "../../src/runtime/ports/rest.ts";
+import type { SimulatedCluster } from "../../src/simulator/cluster.ts";
+import type { Channel, Witness } from "./faulty_client.ts";
+import type { Journal } from "./journal.ts";
+import { LABEL_PCMC } from "./oracle.ts";
+import type { SimulatedProcess } from "./process.ts";
+
+/** Far above what the small world of a run needs, far below what a loop without a pause makes. */
+const REQUESTS_PER_MINUTE_MAX = 600;
+
+/** Which process wrote the lease last, over all processes of a run. */
+export class Leadership {
+  last: ProcessWitness | undefined;
+  /**
+   * Whose term another process may have cut short without a chance to know of it: the lease was
+   * deleted, and the other had never seen one. No protocol on a lease alone can tell.
+   */
+  excused: ProcessWitness | undefined;
+}
+
+export class ProcessWitness implements Witness {
+  readonly process: SimulatedProcess;
+  readonly #cluster: SimulatedCluster;
+  readonly #journal: Journal;
+  readonly #leadership: Leadership;
+  readonly #renewDeadlineMs: number;
+  /** Monotonic time at which its last renewal that it knows of was sent. */
+  #renewedAt = -Infinity;
+  #sawLease = false;
+  /** Path of what it created and knows that it did -> uid. */
+  readonly #created = new Map<string, string>();
+  #minute = 0;
+  #requests = 0;
+  /** Most requests in one virtual minute. */
+  requestsMax = 0;
+
+  constructor(options: {
+    process: SimulatedProcess;
+    cluster: SimulatedCluster;
+    journal: Journal;
+    leadership: Leadership;
+    renewDeadlineMs: number;
+  }) {
+    this.process = options.process;
+    this.#cluster = options.cluster;
+    this.#journal = options.journal;
+    this.#leadership = options.leadership;
+    this.#renewDeadlineMs = options.renewDeadlineMs;
+  }
+
+  sent(channel: Channel, request: RequestOptions): void {
+    this.#count();
+    const { method, path } = request;
+    if (channel === "lease" || method === "GET") {
+      this.#journal.detail(() => `  ${this.process.name} sends ${method} ${path}`);
+      return;
+    }
+    this.#journal.note(`  ${this.process.name} sends ${method} ${targetOf(request)}`);
+    this.#checkFence(request);
+    this.#checkRepeatedCreate(request);
+  }
+
+  committed(channel: Channel, { method, bodyJson }: RequestOptions): void {
+    if (channel !== "lease" || holderOf(bodyJson) !== this.process.name) return;
+    const leadership = this.#leadership;
+    if (leadership.last === this) return;
+    leadership.excused = method === "POST" && !this.#sawLease ? leadership.last : undefined;
+    leadership.last = this;
+    this.#journal.note(`${this.process.name} takes the lease`);
+  }
+
+  answered(
+    channel: Channel,
+    request: RequestOptions,
+    answer: JsonValue,
+    sentAt: number,
+  ): void {
+    if (channel === "lease") {
+      if (holderOf(answer) !== "") this.#sawLease = true;
+      const isOwn = request.method !== "GET" && holderOf(request.bodyJson) === this.process.name;
+      if (isOwn) this.#renewedAt = Math.max(this.#renewedAt, sentAt);
+      return;
+    }
+    const uid = metadataOf(answer)["uid"];
+    if (request.method === "POST") this.#created.set(targetOf(request), String(uid));
+  }
+
+  #count(): void {
+    const minute = Math.floor(this.process.clock.monotonic() / 60_000);
+    if (minute !== this.#minute) {
+      this.#minute = minute;
+      this.#requests = 0;
+    }
+    this.#requests++;
+    this.requestsMax = Math.max(this.requestsMax, this.#requests);
+    if (this.#requests === REQUESTS_PER_MINUTE_MAX + 1) {
+      const detail = `${this.process.name} sent more than ${REQUESTS_PER_MINUTE_MAX} requests`;
+      this.#journal.violate("no process sends requests in a hot loop", detail);
+    }
+  }
+
+  #checkFence(request: RequestOptions): void {
+    const now = this.process.clock.monotonic();
+    const { name } = this.process;
+    const late = now - (this.#renewedAt + this.#renewDeadlineMs);
+    if (late >= 0) {
+      this.#journal.violate(
+        "no write is sent by a process past its own deadline",
+        `${name} sent ${request.method} ${targetOf(request)} ${late} ms past it`,
+      );
+    }
+    const { last, excused } = this.#leadership;
+    if (last !== this && excused !== this) {
+      this.#journal.violate(
+        "there is at most one writer per lease term",
+        `${name} sent ${request.method} ${targetOf(request)} in the term of ${last?.process.name}`,
+      );
+    }
+  }
+
+  #checkRepeatedCreate(request: RequestOptions): void {
+    if (request.method !== "POST" || !request.path.endsWith("/configmaps")) return;
+    const target = targetOf(request);
+    const uid = this.#created.get(target);
+    const { namespace = "", name = "" } = metadataOf(request.bodyJson) as Record<string, string>;
+    const stored = this.#cluster.get("v1", "ConfigMap", namespace, name);
+    if (uid === undefined || stored?.metadata.uid !== uid) return;
+    if (this.#wasUnlabelled(uid)) return;
+    this.#journal.violate(
+      "no process creates what it has created itself and what still exists",
+      `${this.process.name} sent POST ${target}`,
+    );
+  }
+
+  /** Without our label it left the watch that the process sees: it may well look gone. */
+  #wasUnlabelled(uid: string): boolean {
+    return this.#cluster.writes.some(({ after }) =>
+      after?.metadata.uid === uid && after.metadata.labels?.[LABEL_PCMC] === undefined
+    );
+  }
+}
+
+/** "ns/name" of what a request is about, with its kind's plural. */
+export function targetOf({ method, path, bodyJson }: RequestOptions): string {
+  const parts = path.split("/namespaces/")[1]?.split("/") ?? [path];
+  const [namespace = "", plural = "", name = "", ...sub] = parts;
+  const target = method === "POST" ? metadataOf(bodyJson)["name"] : name;
+  return [plural, ...sub].join(".") + ` ${namespace}/${target}`;
+}
+
+function metadataOf(object: JsonValue): JsonObject {
+  return ((object as JsonObject | undefined)?.["metadata"] ?? {}) as JsonObject;
+}
+
+function holderOf(lease: JsonValue): string {
+  const spec = ((lease as JsonObject | undefined)?.["spec"] ?? {}) as JsonObject;
+  return String(spec["holderIdentity"] ?? "");
+}

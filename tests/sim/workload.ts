@@ -1,0 +1,402 @@
+/**
+ * What people and other controllers do to the cluster meanwhile: Pods and PCMCs come, change, go and come
+ * back under their names; foreign ConfigMaps sit on generated names; generated ones are edited, stripped,
+ * frozen and deleted. Deliberately few names, so that things meet.
+ */
+import { pick, type Random, randomInt } from "../../src/lib/random.ts";
+import type { JsonObject, JsonValue } from "../../src/runtime/ports/rest.ts";
+import type { KubeObject } from "../../src/simulator/cluster.ts";
+import {
+  GROUP,
+  isTerminating,
+  LABEL_PCMC,
+  LABEL_POD_UID,
+  labelOf,
+  MARK_INVALID,
+  nameOf,
+  pairOf,
+} from "./oracle.ts";
+import { NAMESPACES, type World } from "./world.ts";
+
+const USER = "user";
+const POD_NAMES = [
+  "a",
+  "a-from",
+  "a-from-b",
+  "web",
+  "web.1",
+  "b-from-c",
+  `p${"x".repeat(180)}.long-from-end`,
+];
+const PCMC_NAMES = ["b", "c", "from-b", "b-from-c", "x.y", `c${"y".repeat(120)}`];
+const LABEL_KEYS = ["app", "tier", "example.com/team", "a.b-c/d_e"];
+const LABEL_VALUES = ["x", "y", "z.1", ""];
+const ANNOTATION_KEYS = ["build", "example.com/note"];
+const ANNOTATION_VALUES = ["1", "zwei ü 二", '{"a": ["b\\n"]}', "x".repeat(300)];
+const PHASES = ["Pending", "Running", "Succeeded", "Failed", "Unknown"];
+const FOREIGN_USER_LABELS = [{}, { team: "someone-else" }];
+
+type Change = (workload: Workload, namespace: string) => void;
+
+const CHANGES: readonly (readonly [weight: number, change: Change])[] = [
+  [10, (w, ns) => w.createPod(ns, pick(w.random, POD_NAMES))],
+  [3, (w, ns) => w.deletePod(ns)],
+  [3, (w, ns) => w.recreatePod(ns)],
+  [2, (w, ns) => w.finishPod(ns)],
+  [7, (w, ns) => w.editPod(ns)],
+  [4, (w, ns) => w.setPhase(ns)],
+  [2, (w, ns) => w.bindPod(ns)],
+  [6, (w, ns) => w.createPcmc(ns, pick(w.random, PCMC_NAMES))],
+  [5, (w, ns) => w.updatePcmc(ns)],
+  [2, (w, ns) => w.deletePcmc(ns)],
+  [2, (w, ns) => w.recreatePcmc(ns)],
+  [4, (w, ns) => w.createForeign(ns)],
+  [3, (w, ns) => w.changeForeign(ns)],
+  [2, (w, ns) => w.createLegacy(ns)],
+  [12, (w, ns) => w.disturb(ns)],
+];
+const TOTAL_WEIGHT = CHANGES.reduce((sum, [weight]) => sum + weight, 0);
+/** How long until the next change: bursts, and time to come to rest. */
+const GAPS_MS = [0, 0, 20, 500, 3_000, 15_000];
+
+/** What someone does to a ConfigMap, as merge patches. */
+const DISTURBANCES: readonly ((configMap: KubeObject, random: Random) => JsonObject)[] = [
+  (_, random) => ({ data: { podName: `edited-${randomInt(random, 0, 9)}` } }),
+  () => ({ data: null }),
+  () => ({ data: { extra: "1", phase: null } }),
+  ({ metadata }) => ({ metadata: { labels: nulled(metadata.labels) } }),
+  ({ metadata }) => ({ metadata: { labels: nulled(metadata.labels) } }),
+  ({ metadata }) => ({ metadata: { annotations: nulled(metadata.annotations) } }),
+  ({ metadata }) => ({
+    metadata: { labels: nulled(metadata.labels), annotations: nulled(metadata.annotations) },
+  }),
+  () => ({ metadata: { labels: { [LABEL_PCMC]: "wrong" } } }),
+  () => ({ metadata: { labels: { [LABEL_POD_UID]: "wrong" }, annotations: { note: "mine" } } }),
+  () => ({ metadata: { ownerReferences: null } }),
+  () => ({ immutable: true }),
+  () => ({ binaryData: { blob: "AAEC" } }),
+  () => ({ metadata: { finalizers: ["example.com/hold"] } }),
+];
+
+export class Workload {
+  readonly random: Random;
+  readonly #world: World;
+  #version = 0;
+
+  constructor(world: World, random: Random) {
+    this.#world = world;
+    this.random = random;
+  }
+
+  /** Goes on until `untilMs` on the monotonic clock. */
+  start(untilMs: number): void {
+    const { clock } = this.#world;
+    for (const namespace of NAMESPACES) this.#createNamespace(namespace);
+    for (let count = randomInt(this.random, 0, 12); count > 0; count--) this.#change();
+    const next = () => {
+      if (clock.monotonic() >= untilMs) return;
+      this.#change();
+      clock.setTimer(pick(this.random, GAPS_MS) * (0.5 + this.random.next()), next);
+    };
+    clock.setTimer(randomInt(this.random, 0, 3_000), next);
+  }
+
+  /** What would stay undone for ever: held ConfigMaps are let go, Pods and namespaces end. */
+  finish(): void {
+    for (const configMap of this.#list("v1", "ConfigMap")) {
+      if (configMap.metadata.finalizers === undefined) continue;
+      this.#patch(configMap, { metadata: { finalizers: null } });
+    }
+    for (const pod of this.#list("v1", "Pod")) {
+      // Some stay: a terminating Pod is a state of its own.
+      const isLeaving = isTerminating(pod) && this.#isLeaving(pod.metadata.namespace ?? "");
+      if (isTerminating(pod) && (isLeaving || this.random.next() < 0.6)) this.#deletePodNow(pod);
+    }
+  }
+
+  createPod(namespace: string, name: string): void {
+    const hasNode = this.random.next() < 0.5;
+    this.#send("POST", `/api/v1/namespaces/${namespace}/pods`, {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name, labels: this.#labels(), annotations: this.#annotations() },
+      spec: {
+        containers: [{ name: "main", image: "image" }],
+        ...(hasNode ? { nodeName: "node-1" } : {}),
+      },
+    });
+  }
+
+  deletePod(namespace: string): void {
+    const pod = this.#one(namespace, "v1", "Pod");
+    if (pod === undefined) return;
+    if (this.random.next() < 0.4) this.#deletePodNow(pod);
+    else this.#send("DELETE", pathOf(pod), { gracePeriodSeconds: 30 });
+  }
+
+  recreatePod(namespace: string): void {
+    const pod = this.#one(namespace, "v1", "Pod");
+    if (pod === undefined) return;
+    this.#deletePodNow(pod);
+    if (this.random.next() < 0.7) this.createPod(namespace, pod.metadata.name);
+  }
+
+  finishPod(namespace: string): void {
+    const pods = this.#list("v1", "Pod", namespace).filter(isTerminating);
+    if (pods.length > 0) this.#deletePodNow(pick(this.random, pods));
+  }
+
+  editPod(namespace: string): void {
+    const pod = this.#one(namespace, "v1", "Pod");
+    if (pod === undefined) return;
+    const labels = { ...nulled(pod.metadata.labels), ...this.#labels() };
+    const annotations = { ...nulled(pod.metadata.annotations), ...this.#annotations() };
+    const changes: JsonObject[] = [
+      { metadata: { labels } },
+      { metadata: { annotations } },
+      { metadata: { labels, annotations } },
+    ];
+    this.#patch(pod, pick(this.random, changes));
+  }
+
+  setPhase(namespace: string): void {
+    const pod = this.#one(namespace, "v1", "Pod");
+    if (pod === undefined) return;
+    this.#patch(pod, { status: { phase: pick(this.random, PHASES) } }, "/status");
+  }
+
+  bindPod(namespace: string): void {
+    const pod = this.#one(namespace, "v1", "Pod");
+    if (pod === undefined) return;
+    const { name } = pod.metadata;
+    const binding = { metadata: { name }, target: { kind: "Node", name: "node-2" } };
+    this.#send("POST", `${pathOf(pod)}/binding`, binding);
+  }
+
+  createPcmc(namespace: string, name: string): void {
+    const path = `/apis/${GROUP}/v1alpha1/namespaces/${namespace}/podconfigmapconfigs`;
+    this.#send("POST", path, {
+      apiVersion: `${GROUP}/v1alpha1`,
+      kind: "PodConfigMapConfig",
+      ...this.#pcmcContent(name),
+    });
+  }
+
+  updatePcmc(namespace: string): void {
+    const pcmc = this.#one(namespace, `${GROUP}/v1alpha1`, "PodConfigMapConfig");
+    if (pcmc === undefined) return;
+    const { metadata, ...content } = this.#pcmcContent(pcmc.metadata.name);
+    const { name, uid, resourceVersion = "" } = pcmc.metadata;
+    const { annotations } = metadata;
+    this.#send("PUT", pathOf(pcmc), {
+      apiVersion: pcmc.apiVersion,
+      kind: pcmc.kind,
+      metadata: { name, uid, resourceVersion, annotations },
+      ...content,
+    });
+  }
+
+  deletePcmc(namespace: string): void {
+    const pcmc = this.#one(namespace, `${GROUP}/v1alpha1`, "PodConfigMapConfig");
+    if (pcmc !== undefined) this.#send("DELETE", pathOf(pcmc), {});
+  }
+
+  recreatePcmc(namespace: string): void {
+    const pcmc = this.#one(namespace, `${GROUP}/v1alpha1`, "PodConfigMapConfig");
+    if (pcmc === undefined) return;
+    this.#send("DELETE", pathOf(pcmc), {});
+    this.createPcmc(namespace, pcmc.metadata.name);
+  }
+
+  createForeign(namespace: string): void {
+    const name = nameOf(pick(this.random, POD_NAMES), pick(this.random, PCMC_NAMES));
+    // Some carry our label, and nothing else of ours.
+    const labels = pick(this.random, [...FOREIGN_USER_LABELS, { [LABEL_PCMC]: "b" }]);
+    this.#createConfigMap(namespace, { name, labels }, { mine: String(++this.#version) });
+  }
+
+  changeForeign(namespace: string): void {
+    const foreign = this.#list("v1", "ConfigMap", namespace).filter((object) => !pairOf(object));
+    if (foreign.length === 0) return;
+    const object = pick(this.random, foreign);
+    if (this.random.next() < 0.6) this.#send("DELETE", pathOf(object), {});
+    else this.#patch(object, { data: { mine: String(++this.#version) } });
+  }
+
+  /** As the original program made them: labels and an ownerReference, no annotations. */
+  createLegacy(namespace: string): void {
+    const pod = this.#one(namespace, "v1", "Pod");
+    if (pod === undefined) return;
+    const { name, uid } = pod.metadata;
+    const pcmc = pick(this.random, PCMC_NAMES.filter((each) => each.length < 60));
+    const labels = { [LABEL_PCMC]: labelOf(pcmc), [LABEL_POD_UID]: uid };
+    const ownerReferences = [{
+      apiVersion: "v1",
+      kind: "Pod",
+      name,
+      uid,
+      controller: true,
+      blockOwnerDeletion: true,
+    }];
+    const metadata = { name: nameOf(name, pcmc), labels, ownerReferences };
+    this.#createConfigMap(namespace, metadata, { podName: name, old: "1" });
+  }
+
+  /** Someone edits, strips, freezes, holds or deletes a ConfigMap, mostly one of ours. */
+  disturb(namespace: string): void {
+    const configMaps = this.#list("v1", "ConfigMap", namespace);
+    const ours = configMaps.filter((object) => pairOf(object) !== undefined);
+    if (ours.length === 0) return;
+    const object = pick(this.random, ours);
+    if (this.random.next() < 0.25) this.#send("DELETE", pathOf(object), {});
+    else this.#patch(object, pick(this.random, DISTURBANCES)(object, this.random));
+  }
+
+  deleteNamespace(namespace: string): void {
+    this.#send("DELETE", `/api/v1/namespaces/${namespace}`, {});
+  }
+
+  /** Pods and PCMCs vanish while nobody is there to see it. */
+  deleteUnseen(): void {
+    for (const namespace of NAMESPACES) {
+      this.recreatePod(namespace);
+      this.deletePcmc(namespace);
+    }
+  }
+
+  #change(): void {
+    const namespace = pick(this.random, NAMESPACES);
+    this.#createNamespace(namespace);
+    let at = this.random.next() * TOTAL_WEIGHT;
+    const found = CHANGES.find(([weight]) => (at -= weight) < 0) ?? CHANGES[0];
+    found?.[1](this, namespace);
+  }
+
+  #createNamespace(name: string): void {
+    if (this.#world.cluster.get("v1", "Namespace", "", name) !== undefined) return;
+    this.#send("POST", "/api/v1/namespaces", {
+      apiVersion: "v1",
+      kind: "Namespace",
+      metadata: { name },
+    });
+  }
+
+  #createConfigMap(namespace: string, metadata: JsonObject, data: JsonObject): void {
+    const path = `/api/v1/namespaces/${namespace}/configmaps`;
+    this.#send("POST", path, { apiVersion: "v1", kind: "ConfigMap", metadata, data });
+  }
+
+  #pcmcContent(name: string): { metadata: JsonObject; spec: JsonValue } {
+    const isInvalid = this.#world.laxCrd && this.random.next() < 0.2;
+    const spec = isInvalid ? pick(this.random, INVALID_SPECS) : this.#spec();
+    const annotations = isInvalid ? { [MARK_INVALID]: "true" } : {};
+    return { metadata: { name, annotations }, spec };
+  }
+
+  #spec(): JsonObject {
+    const { random } = this;
+    const key = pick(random, LABEL_KEYS);
+    const values = [pick(random, LABEL_VALUES)];
+    const selectors: (JsonObject | undefined)[] = [
+      undefined,
+      {},
+      { matchLabels: { [key]: pick(random, LABEL_VALUES) } },
+      { matchExpressions: [{ key, operator: "In", values }] },
+      { matchExpressions: [{ key, operator: "NotIn", values }] },
+      { matchExpressions: [{ key, operator: "Exists" }] },
+      { matchExpressions: [{ key, operator: "DoesNotExist" }] },
+    ];
+    const podSelector = pick(random, selectors);
+    const some = (keys: readonly string[]) => keys.filter(() => random.next() < 0.5);
+    const ebpfConfigs: (JsonObject | undefined)[] = [
+      undefined,
+      undefined,
+      { syscallMonitoring: { enabled: random.next() < 0.5 } },
+      { l4Firewall: { enabled: true, defaultAction: "block" } },
+    ];
+    const ebpfConfig = pick(random, ebpfConfigs);
+    return {
+      ...(podSelector === undefined ? {} : { podSelector }),
+      labelsToInclude: some(LABEL_KEYS),
+      annotationsToInclude: some(ANNOTATION_KEYS),
+      ...(ebpfConfig === undefined ? {} : { ebpfConfig }),
+    };
+  }
+
+  #labels(): Record<string, string> {
+    const keys = LABEL_KEYS.filter(() => this.random.next() < 0.5);
+    return Object.fromEntries(keys.map((key) => [key, pick(this.random, LABEL_VALUES)]));
+  }
+
+  #annotations(): Record<string, string> {
+    const keys = ANNOTATION_KEYS.filter(() => this.random.next() < 0.5);
+    return Object.fromEntries(keys.map((key) => [key, pick(this.random, ANNOTATION_VALUES)]));
+  }
+
+  #isLeaving(namespace: string): boolean {
+    const found = this.#world.cluster.get("v1", "Namespace", "", namespace);
+    return found === undefined || isTerminating(found);
+  }
+
+  #deletePodNow(pod: KubeObject): void {
+    this.#send("DELETE", pathOf(pod), { gracePeriodSeconds: 0 });
+  }
+
+  #list(apiVersion: string, kind: string, namespace?: string): KubeObject[] {
+    const all = this.#world.cluster.list(apiVersion, kind);
+    return all.filter(({ metadata }) =>
+      namespace === undefined
+        ? isOf(NAMESPACES, metadata.namespace)
+        : metadata.namespace === namespace
+    );
+  }
+
+  #one(namespace: string, apiVersion: string, kind: string): KubeObject | undefined {
+    const all = this.#list(apiVersion, kind, namespace);
+    return all.length === 0 ? undefined : pick(this.random, all);
+  }
+
+  #patch(object: KubeObject, body: JsonObject, subresource = ""): void {
+    this.#send("PATCH", pathOf(object) + subresource, body, "application/merge-patch+json");
+  }
+
+  #send(method: string, path: string, body: JsonValue, contentType?: string): void {
+    const status = this.#world.request(USER, method, path, body, contentType);
+    this.#world.journal.note(`  user ${method} ${shortPath(path)} -> ${status}`);
+  }
+}
+
+const INVALID_SPECS: readonly JsonValue[] = [
+  { labelsToInclude: ["a/b", "a_b"] },
+  { podSelector: { matchExpressions: [{ key: "app", operator: "Near" }] } },
+  { podSelector: { matchExpressions: [{ key: "app", operator: "In", values: [] }] } },
+  { labelsToInclude: ["-bad-"] },
+  { podSelector: { matchLabels: { app: "no spaces allowed" } } },
+];
+
+function isOf(list: readonly string[], item: string | undefined): boolean {
+  return item !== undefined && list.includes(item);
+}
+
+function nulled(map: Readonly<Record<string, string>> | undefined): JsonObject {
+  return Object.fromEntries(Object.keys(map ?? {}).map((key) => [key, null]));
+}
+
+const PLURALS: Readonly<Record<string, string>> = {
+  ConfigMap: "configmaps",
+  Pod: "pods",
+  PodConfigMapConfig: "podconfigmapconfigs",
+};
+
+function pathOf({ apiVersion, kind, metadata }: KubeObject): string {
+  const root = apiVersion === "v1" ? "/api/v1" : `/apis/${apiVersion}`;
+  return `${root}/namespaces/${metadata.namespace}/${PLURALS[kind]}/${metadata.name}`;
+}
+
+/** "plural ns/name", as in the other lines of a trace. */
+function shortPath(path: string): string {
+  const [, namespace, plural, ...rest] =
+    /\/namespaces\/([^/]+)(?:\/([^/]+)(?:\/(.*))?)?$/.exec(path) ??
+      [];
+  return `${plural ?? ""} ${namespace ?? path}/${rest.join("/")}`;
+}
