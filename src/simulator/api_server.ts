@@ -125,7 +125,8 @@ export class ApiServer {
         : this.#write(verb, target, request);
     } catch (error) {
       if (error instanceof StatusError) {
-        this.log.refused({ verb, target, user: request.user }, error.code);
+        const name = target.name || error.status.details?.name || "";
+        this.log.refused({ verb, target: { ...target, name }, user: request.user }, error.code);
       }
       throw error;
     }

@@ -81,6 +81,7 @@ export class Reads {
 
   /** @throws {StatusError} 406 */
   viewOf(request: ApiRequest): View {
+    if (request.accept === undefined || request.accept === "application/json") return "whole";
     const shown = negotiateView(request.accept);
     if (shown !== undefined) return shown;
     throw failure({ code: 406, reason: "NotAcceptable", message: MEDIA_TYPES, details: {} });

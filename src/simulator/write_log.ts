@@ -21,7 +21,7 @@ export interface WriteRecord {
   readonly plural: string;
   readonly subresource: string;
   readonly namespace: string;
-  /** As asked for; "" where a generated name was refused. */
+  /** "" where a creation was refused before its name was looked at. */
   readonly name: string;
   /** HTTP status code of the answer. */
   readonly code: number;
