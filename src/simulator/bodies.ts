@@ -72,7 +72,10 @@ export function parseBody(
   const text = new TextDecoder().decode(bytes);
   if (text === "") throw refuse("unexpected end of JSON input", "<empty>");
   try {
-    return mediaType(request.contentType) === YAML ? parseYaml(text) : JSON.parse(text);
+    // As Go reads it: YAML 1.1, where `on` is a boolean.
+    return mediaType(request.contentType) === YAML
+      ? parseYaml(text, { version: "1.1" })
+      : JSON.parse(text);
   } catch {
     throw refuse(syntaxProblem(text), text.length > 1000 ? `${text.slice(0, 1000)} ...` : text);
   }

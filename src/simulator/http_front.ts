@@ -32,12 +32,16 @@ export interface HttpFront {
 /** @throws when the port is taken. */
 export function serveHttp(options: ServeHttpOptions): HttpFront {
   const closing = new AbortController();
-  const server = Deno.serve({
-    hostname: options.host ?? "127.0.0.1",
-    port: options.port ?? 0,
-    signal: closing.signal,
-    onListen() {},
-  }, (request) => respond(options.cluster, request, closing.signal));
+  const server = Deno.serve(
+    {
+      hostname: options.host ?? "127.0.0.1",
+      port: options.port ?? 0,
+      signal: closing.signal,
+      onListen() {},
+    },
+    (request, { completed }) =>
+      respond(options.cluster, request, { completed, closing: closing.signal }),
+  );
   const { hostname, port } = server.addr;
   return {
     url: `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`,
@@ -48,16 +52,18 @@ export function serveHttp(options: ServeHttpOptions): HttpFront {
   };
 }
 
-async function respond(
-  cluster: ApiHandler,
-  request: Request,
-  closing: AbortSignal,
-): Promise<Response> {
+interface Life {
+  /** Settles once the answer is delivered or the connection broken. */
+  readonly completed: Promise<void>;
+  readonly closing: AbortSignal;
+}
+
+async function respond(cluster: ApiHandler, request: Request, life: Life): Promise<Response> {
   const url = new URL(request.url);
   const ended = new AbortController();
   try {
     const response = await cluster.handle(await apiRequest(request, url, ended.signal));
-    return toHttp(response, request, { ended, closing });
+    return toHttp(response, ended, life);
   } catch (error) {
     return internalError(error);
   }
@@ -80,11 +86,7 @@ async function apiRequest(request: Request, url: URL, signal: AbortSignal): Prom
   };
 }
 
-function toHttp(
-  response: ApiResponse,
-  request: Request,
-  { ended, closing }: { ended: AbortController; closing: AbortSignal },
-): Response {
+function toHttp(response: ApiResponse, ended: AbortController, life: Life): Response {
   const headers = headersOf(response.contentType);
   for (const warning of response.warnings) {
     headers.append("warning", `299 - "${warning.replaceAll(/["\\]/g, "\\$&")}"`);
@@ -96,13 +98,12 @@ function toHttp(
   if (stream === undefined) {
     return new Response(encode(response.body?.text() ?? "").slice(), { status, headers });
   }
-  // Either tells that the client is gone, depending on where the connection broke.
   const end = () => ended.abort();
-  request.signal.addEventListener("abort", end, { once: true });
-  closing.addEventListener("abort", end, { once: true });
-  ended.signal.addEventListener("abort", () => closing.removeEventListener("abort", end), {
+  life.closing.addEventListener("abort", end, { once: true });
+  ended.signal.addEventListener("abort", () => life.closing.removeEventListener("abort", end), {
     once: true,
   });
+  life.completed.then(end, end);
   return new Response(endingWith(stream, ended), { status, headers });
 }
 

@@ -65,9 +65,16 @@ export const protocol: readonly Behaviour[] = [
     async run(t) {
       const yaml = await t.call("POST", t.configMaps(), {
         contentType: "application/yaml",
-        rawBody: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\ndata: {k: 'on'}\n",
+        rawBody: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: 'on'}\n",
       });
       assert.deepEqual(yaml.data, { k: "on" });
+      await refused(
+        t.call("POST", t.configMaps(), {
+          contentType: "application/yaml",
+          rawBody: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\ndata: {k: on}\n",
+        }),
+        { code: 400, reason: "BadRequest", message: /cannot unmarshal bool into Go struct field/ },
+      );
       const meta = [...field(1, "p"), ...field(11, [...field(1, "app"), ...field(2, "web")])];
       const configMap = [
         ...field(1, meta),
