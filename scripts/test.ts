@@ -84,11 +84,16 @@ async function runTier(tier: Tier, paths: string[], runDir: string): Promise<Tie
     say(`${tier.name}: ${error instanceof Error ? error.message : error}`);
     return { passed: 0, failed: 0, skipped: [], problems: ["build"] };
   }
-  const { output, timedOut } = await runDenoTest(tier, paths, { env, junit: `${dir}/junit.xml` });
+  const { output, code, timedOut } = await runDenoTest(tier, paths, {
+    env,
+    junit: `${dir}/junit.xml`,
+  });
   const result: TierResult = { ...await readReport(`${dir}/junit.xml`), problems: [] };
   if (timedOut) result.problems.push(`not over after ${tier.timeoutMs / 1000} s`);
+  // A file that cannot be loaded, or an error outside of its tests, fails no test of the report.
+  else if (code !== 0 && result.failed === 0) result.problems.push(`exit code ${code}`);
   result.problems.push(...await leftBehind(dir));
-  if (result.passed + result.failed + result.skipped.length === 0 && !timedOut) {
+  if (code === 0 && result.passed + result.skipped.length === 0) {
     result.problems.push("no test ran");
   }
   show(tier, result, output, (performance.now() - begin) / 1000);
@@ -99,7 +104,7 @@ async function runDenoTest(
   tier: Tier,
   paths: readonly string[],
   options: { env: Record<string, string>; junit: string },
-): Promise<{ output: string; timedOut: boolean }> {
+): Promise<{ output: string; code: number; timedOut: boolean }> {
   const sanitizers = tier.sanitize && hasSanitizerFlags()
     ? ["--sanitize-ops", "--sanitize-resources"]
     : [];
@@ -127,7 +132,8 @@ async function runDenoTest(
   const result = await child.output();
   clearTimeout(timer);
   const decoder = new TextDecoder();
-  return { output: decoder.decode(result.stderr) + decoder.decode(result.stdout), timedOut };
+  const output = decoder.decode(result.stderr) + decoder.decode(result.stdout);
+  return { output, code: result.code, timedOut };
 }
 
 /** A run that ended before its report (a file that cannot be loaded) has no counts. */

@@ -9,7 +9,7 @@
  */
 import { sleep, systemClock } from "../../src/lib/clock.ts";
 import { type AuditLevel, AuditLog, auditPolicy } from "./audit_log.ts";
-import { type Authority, createAuthority, createKeyPair } from "./certificates.ts";
+import { type Authority, createAuthority, createKeyPair, type KeyPair } from "./certificates.ts";
 import { eventually } from "./eventually.ts";
 import { freePort, output, run, RunningProcess, temporaryDir } from "./processes.ts";
 
@@ -44,6 +44,7 @@ const CONTROLLERS = [
 ];
 
 const READY_TIMEOUT_MS = 90_000;
+const REQUEST_TIMEOUT_MS = 30_000;
 const SERVICE_ACCOUNT_ISSUER = "https://kubernetes.default.svc";
 
 /** @throws Error when KUBEBUILDER_ASSETS is not set or a component does not come up, with the end of its log. */
@@ -75,6 +76,7 @@ export class ControlPlane implements AsyncDisposable {
   readonly #assets: string;
   readonly #options: ControlPlaneOptions;
   readonly #authority: Authority;
+  readonly #admin: KeyPair;
   readonly #processes: RunningProcess[] = [];
   #apiServer: RunningProcess | undefined;
   #port = 0;
@@ -86,6 +88,11 @@ export class ControlPlane implements AsyncDisposable {
     this.#assets = assets;
     this.#options = options;
     this.#authority = createAuthority("test-ca");
+    this.#admin = this.#authority.issue({
+      commonName: "test-admin",
+      organizations: ["system:masters"],
+      usage: "client",
+    });
     this.dir = dir;
     this.caCertificate = this.#authority.cert;
     this.caFile = `${dir}/ca.crt`;
@@ -138,6 +145,7 @@ export class ControlPlane implements AsyncDisposable {
   ): Promise<Answer> {
     const response = await fetch(`${this.url}${path}`, {
       client: this.#httpClient(),
+      signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
       method,
       headers: body === undefined ? {} : { "content-type": contentType },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -256,14 +264,7 @@ export class ControlPlane implements AsyncDisposable {
     for (let attempt = 1;; attempt++) {
       this.#port = freePort();
       await this.#spawnApiServer();
-      const admin = this.#authority.issue({
-        commonName: "test-admin",
-        organizations: ["system:masters"],
-        usage: "client",
-      });
-      this.#http?.close();
-      this.#http = Deno.createHttpClient({ ...admin, caCerts: [this.caCertificate], http2: false });
-      await writePrivate(this.kubeconfig, this.#kubeconfigText(admin, "default"));
+      await writePrivate(this.kubeconfig, this.#kubeconfigText(this.#admin, "default"));
       try {
         return await this.#apiServerReady();
       } catch (error) {
@@ -275,6 +276,10 @@ export class ControlPlane implements AsyncDisposable {
   }
 
   async #spawnApiServer(): Promise<void> {
+    // A client of its own for each server process: none is left with a dead one's connections.
+    this.#http?.close();
+    const trust = { caCerts: [this.caCertificate], http2: false };
+    this.#http = Deno.createHttpClient({ ...this.#admin, ...trust });
     const audit = (this.#options.audit ?? "none") === "none"
       ? []
       : ["--audit-policy-file=audit-policy.json", "--audit-log-path=audit.log"];
