@@ -1,6 +1,6 @@
 /**
  * Public module of the package: how an embedding program connects to a cluster, or hands in a client
- * of its own.
+ * of its own, and runs the controller over it.
  *
  * ```ts
  * import { createClients, loadConnection } from "podconfigmap-controller";
@@ -29,7 +29,7 @@ export type {
 } from "./runtime/ports/errors.ts";
 export { adaptRestClient } from "./kube/adapt.ts";
 export { createClients } from "./kube/clients.ts";
-export type { Clients, ClientsOptions } from "./kube/clients.ts";
+export type { Clients, ClientsOptions, RestClients } from "./kube/clients.ts";
 export type {
   ClientCertificate,
   ClusterConnection,
@@ -41,3 +41,9 @@ export { KubeconfigError } from "./kube/kubeconfig.ts";
 export { loadConnection } from "./kube/load.ts";
 export type { LoadOptions } from "./kube/load.ts";
 export { describeRequest, explainForbidden } from "./kube/request_info.ts";
+export { runController } from "./commands/controller.ts";
+export type { RunOptions } from "./commands/controller.ts";
+export type { Shell } from "./commands/shell.ts";
+export { createLogger } from "./lib/log_output.ts";
+export type { LogFields, Logger, LogLevel } from "./lib/log.ts";
+export { defaultsOf } from "./ops/options/parse.ts";

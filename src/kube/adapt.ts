@@ -5,6 +5,8 @@
  * Known by shape: `@cloudydeno/kubernetes-client` (`httpCode`, `status`), and errors that carry a
  * status code and a body in the ways of other clients (`statusCode` or `code`, `body`). What throws
  * nothing on a refusal (that library for a text/plain answer to a stream) cannot be told from data.
+ * A client on fetch asks for gzip, and kube-apiserver's compressed answer to a watch with
+ * `sendInitialEvents` ends at once there: the runtime takes a second to find that and lists instead.
  */
 import { errorFromStatus, KubeApiError, KubeConnectionError } from "../runtime/ports/errors.ts";
 import type {

@@ -3,6 +3,7 @@
  * other requests, and watches, which hold a connection for minutes, take none from them.
  */
 import { type Clock, systemClock } from "../lib/clock.ts";
+import type { RestClient } from "../runtime/ports/rest.ts";
 import type { ClusterConnection } from "./connection.ts";
 import { KubeRestClient } from "./rest_client.ts";
 import { SocketWire } from "./socket_wire.ts";
@@ -22,7 +23,14 @@ export interface ClientsOptions {
   readonly userAgent?: string;
 }
 
-export interface Clients extends Disposable {
+/** Ours are {@link Clients}; any three clients will do that share no connection pool. */
+export interface RestClients {
+  readonly api: RestClient;
+  readonly watch: RestClient;
+  readonly lease: RestClient;
+}
+
+export interface Clients extends RestClients, Disposable {
   readonly api: KubeRestClient;
   readonly watch: KubeRestClient;
   readonly lease: KubeRestClient;

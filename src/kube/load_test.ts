@@ -42,17 +42,17 @@ Deno.test("an explicit file outranks KUBECONFIG, that the Pod, and that the home
   const files = {
     "/x": config("x"),
     "/k": config("k"),
-    "/home/me/.kube/config": config("h"),
+    "/users/me/.kube/config": config("h"),
     ...account,
   };
-  const env = { HOME: "/home/me", KUBECONFIG: "/k", ...inPod };
+  const env = { HOME: "/users/me", KUBECONFIG: "/k", ...inPod };
   const host = async (options: object, variables: Record<string, string>) =>
     (await loadConnection(options, machineWith(files, variables).machine)).server.host;
   assert.equal(await host({ kubeconfig: "/x" }, env), "x.example");
   assert.equal(await host({}, env), "k.example");
-  assert.equal(await host({}, { HOME: "/home/me", ...inPod }), "10.0.0.1");
-  assert.equal(await host({}, { HOME: "/home/me" }), "h.example");
-  assert.equal(await host({ context: "h" }, { HOME: "/home/me", ...inPod }), "h.example");
+  assert.equal(await host({}, { HOME: "/users/me", ...inPod }), "10.0.0.1");
+  assert.equal(await host({}, { HOME: "/users/me" }), "h.example");
+  assert.equal(await host({ context: "h" }, { HOME: "/users/me", ...inPod }), "h.example");
 });
 
 Deno.test("KUBECONFIG lists files; missing ones are passed over, broken ones are not", async () => {
