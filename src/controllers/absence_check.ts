@@ -2,9 +2,9 @@
  * Confirms by a live read that an object is gone, before what depends on it is deleted: a cache that
  * was filled from a stale API server must not destroy anything.
  *
- * One read serves all who ask about the same object within two seconds, so that a deleted PCMC with
- * 500 ConfigMaps costs one. The answer "gone" can be outdated by then only by a new object of that
- * name, whose own events make its ConfigMaps anew.
+ * The answer that a PCMC is gone serves all who ask within two seconds, so that a deleted PCMC with
+ * 500 ConfigMaps costs one read. It can be outdated by then only by a new object of that name, whose
+ * own events make its ConfigMaps anew.
  */
 import type { Clock } from "../lib/clock.ts";
 import type { ApiClient } from "../runtime/api_client.ts";
@@ -40,7 +40,8 @@ export class AbsenceCheck {
     const known = this.#memos.get(key);
     if (known !== undefined && now - known.at < MEMO_MS) {
       try {
-        return await known.gone;
+        // "Still there" may be older than the deletion that brings up the question: ask again.
+        if (await known.gone) return true;
       } catch {
         // Whoever asked first was aborted or failed: ask again, under our own signal.
       }

@@ -81,7 +81,8 @@ function classifyApiError(error: KubeApiError): Verdict {
     case 403:
       return classifyForbidden(error, minDelayMs);
     case 404:
-      return retry("not_found", "backoff", minDelayMs);
+      // Deleted a moment ago, as by the garbage collector: the event is on its way.
+      return retry("not_found", "fast", minDelayMs);
     case 409:
       return error.reason === "AlreadyExists"
         ? retry("already_exists", "fast", minDelayMs)

@@ -34,7 +34,7 @@ const TABLE: [name: string, error: unknown, verdict: string][] = [
   ["too large", api(413), "terminal"],
   ["webhook denial", api(400), "slow"],
   ["credentials refused", api(401), "backoff"],
-  ["not found", api(404), "backoff"],
+  ["not found", api(404), "fast"],
   ["conflict", api(409, { reason: "Conflict" }), "fast"],
   ["already exists", api(409, { reason: "AlreadyExists" }), "fast"],
   ["gone", api(410), "fast"],
