@@ -18,10 +18,11 @@ const ENTRY = "main.ts";
 const OUTPUT = "dist/podconfigmap-controller";
 
 /**
- * V8 sizes its heap by the machine's memory, not by the container's. This bounds it for 10,000
- * Pods with room to spare; deploy/ sets the container's limit above it.
+ * V8 sizes its heap by the machine's memory, not by the container's. The limit bounds it for 10,000
+ * Pods with room to spare; deploy/ sets the container's limit above it. The young generation is kept
+ * small: with V8's own choice, 5,000 Pods cost 50 MiB more of resident memory for no measurable gain.
  */
-const HEAP_LIMIT_MIB = 256;
+const HEAP_FLAGS = "--max-old-space-size=160,--max-semi-space-size=4";
 
 /** Any address: the API server, the metrics port. Files: kubeconfig, certificates, tokens. */
 const RIGHTS = [
@@ -67,7 +68,7 @@ export async function buildProgram(options: BuildOptions = {}): Promise<string> 
       "--no-prompt",
       ...RIGHTS,
       ...(options.image ? [] : WORKSTATION_RIGHTS),
-      `--v8-flags=--max-old-space-size=${HEAP_LIMIT_MIB}`,
+      `--v8-flags=${HEAP_FLAGS}`,
       `--output=${output}`,
       bundle,
     ]);

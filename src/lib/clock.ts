@@ -12,10 +12,60 @@ export interface Clock {
   setTimer(ms: number, callback: () => void): Disposable;
 }
 
+/**
+ * Deadlines are set with every request and hardly ever fire. From this length on they share one
+ * platform timer for each {@link SLOT_MS}, and so fire up to that much late.
+ */
+const SHARED_FROM_MS = 1_000;
+const SLOT_MS = 50;
+
+interface Slot {
+  readonly members: Set<() => void>;
+  readonly id: ReturnType<typeof setTimeout>;
+}
+
+const slots = new Map<number, Slot>();
+
+function setSharedTimer(ms: number, callback: () => void): Disposable {
+  const due = Math.ceil((performance.now() + ms) / SLOT_MS);
+  let slot = slots.get(due);
+  if (slot === undefined) {
+    const id = setTimeout(() => fire(due), due * SLOT_MS - performance.now());
+    slot = { members: new Set(), id };
+    slots.set(due, slot);
+  }
+  const { members, id } = slot;
+  // A function of its own: the same callback may be set twice.
+  const member = () => callback();
+  members.add(member);
+  return {
+    [Symbol.dispose]() {
+      // The last one out takes the platform's timer along.
+      if (!members.delete(member) || members.size > 0 || slots.get(due)?.id !== id) return;
+      clearTimeout(id);
+      slots.delete(due);
+    },
+  };
+}
+
+function fire(due: number): void {
+  const members = slots.get(due)?.members ?? [];
+  slots.delete(due);
+  for (const member of members) {
+    try {
+      member();
+    } catch (error) {
+      // As an error in a timer of its own: fatal, but not at the cost of the others here.
+      reportError(error);
+    }
+  }
+}
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   setTimer(ms, callback) {
+    if (ms >= SHARED_FROM_MS) return setSharedTimer(ms, callback);
     const id = setTimeout(callback, ms);
     return { [Symbol.dispose]: () => clearTimeout(id) };
   },
