@@ -128,7 +128,9 @@ function mergeMap(
     const list = result.get(field);
     const mergeKey = hints[path === "" ? field : `${path}.${field}`];
     if (!Array.isArray(list) || mergeKey === undefined) continue;
-    result.set(field, orderList(list, order, mergeKey));
+    const old = target[field];
+    const before = Array.isArray(old) ? old : [];
+    result.set(field, inServerOrder(list, order, { before, mergeKey }));
   }
   return Object.fromEntries(result);
 }
@@ -148,7 +150,7 @@ function mergeValue(
       !list.some((known) => jsonEqual(known, item)) &&
       value.findIndex((other) => jsonEqual(other, item)) === index
     );
-    return [...list, ...added];
+    return inServerOrder([...list, ...added], value, { before: list, mergeKey: "" });
   }
   return mergeKeyedList(list, value, { at, hints, key });
 }
@@ -189,28 +191,32 @@ function mergeKeyedList(
     if (index < 0) result.push(merged);
     else result[index] = merged;
   }
-  return result;
+  return inServerOrder(result, patch, { before: current, mergeKey: key });
 }
 
-/** Those named in the order come in it; others stay where they stood relative to their neighbours. */
-function orderList(
-  list: readonly JsonValue[],
+/**
+ * The merged list in the API server's order: items that the patch names come in the patch's order, the
+ * others in that of the list before; where the two meet, what the list did not have comes first.
+ */
+function inServerOrder(
+  merged: readonly JsonValue[],
   order: readonly JsonValue[],
-  mergeKey: string,
+  { before, mergeKey }: { before: readonly JsonValue[]; mergeKey: string },
 ): JsonValue[] {
   const id = (item: JsonValue) => mergeKey !== "" && isObject(item) ? item[mergeKey] : item;
-  const rank = (item: JsonValue) => order.findIndex((wanted) => jsonEqual(id(wanted), id(item)));
-  const ranked = list.filter((item) => rank(item) >= 0).sort((a, b) => rank(a) - rank(b));
+  const rankIn = (list: readonly JsonValue[]) => (item: JsonValue) =>
+    list.findIndex((other) => jsonEqual(id(other), id(item)));
+  const [inPatch, inList] = [rankIn(order), rankIn(before)];
+  const named = merged.filter((item) => inPatch(item) >= 0)
+    .sort((a, b) => inPatch(a) - inPatch(b));
+  const others = merged.filter((item) => inPatch(item) < 0);
   const result: JsonValue[] = [];
-  for (const item of list) {
-    if (rank(item) < 0) {
-      result.push(item);
-      continue;
-    }
-    const next = ranked.shift();
-    if (next !== undefined) result.push(next);
+  for (const item of named) {
+    const rank = inList(item);
+    while (rank >= 0 && others.length > 0 && inList(others[0]) < rank) result.push(others.shift());
+    result.push(item);
   }
-  return result;
+  return [...result, ...others];
 }
 
 /** `$retainKeys` clears every field of the target that it does not list. */
