@@ -17,7 +17,9 @@ import { commitName, Stage } from "./stage.ts";
 
 const SCENARIOS = ["cold", "warm", "latency", "fanout", "scale"];
 const RECORD = "docs/performance.md";
-const INTRODUCTION = `# Performance
+const INTRODUCTION = `<!-- deno-fmt-ignore-file: tables are as wide as their text -->
+
+# Performance
 
 What \`deno task bench\` measured, newest first. Machines differ and these are shared with the API
 server: compare the controller with the raw generator of the same run (32 keep-alive writers that
