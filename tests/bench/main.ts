@@ -17,7 +17,7 @@ import { commitName, Stage } from "./stage.ts";
 
 const SCENARIOS = ["cold", "warm", "latency", "fanout", "scale"];
 const RECORD = "docs/performance.md";
-const INTRODUCTION = `<!-- deno-fmt-ignore-file: tables are as wide as their text -->
+const INTRODUCTION = `<!-- deno-fmt-ignore-file -->
 
 # Performance
 
