@@ -42,9 +42,11 @@ export class Janitor {
     this.#options = options;
     this.#server = options.server;
     this.#clock = options.clock;
-    this.#kubelet = options.kubelet === undefined
-      ? undefined
-      : new Kubelet({ ...options.kubelet, request: (...args) => this.#request(...args) });
+    this.#kubelet = options.kubelet === undefined ? undefined : new Kubelet({
+      ...options.kubelet,
+      now: () => options.clock.now(),
+      request: (...args) => this.#request(...args),
+    });
   }
 
   /** A commit happened. */

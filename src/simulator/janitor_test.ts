@@ -193,6 +193,8 @@ Deno.test("the kubelet stand-in binds, starts and stops Pods, each when its time
   assert.equal(state(), "n1 Pending");
   await clock.advance(10);
   assert.equal(state(), "n1 Running");
+  const startTime = at(cluster.get("v1", "Pod", "t", "p"), "status", "startTime");
+  assert.equal(startTime, "2026-01-01T00:00:00Z");
   await call("DELETE", `${pods}/p`);
   await clock.advance(1_999);
   assert.equal(state(), "n1 Running");

@@ -3,7 +3,7 @@
  * grace period. Which of the three happen is the caller's choice; without it Pods stay as written.
  */
 import type { JsonValue } from "../runtime/ports/rest.ts";
-import { at, type KubeObject } from "./objects.ts";
+import { at, type KubeObject, timestamp } from "./objects.ts";
 
 export interface KubeletOptions {
   /** Pods without a node are bound to this one after `scheduleMs`. */
@@ -24,10 +24,16 @@ export interface KubeletTask {
 
 type Send = (user: string, method: string, path: string, body: JsonValue) => void;
 
-export class Kubelet {
-  readonly #options: KubeletOptions & { request: Send };
+interface KubeletPorts {
+  readonly request: Send;
+  /** Wall clock, ms. */
+  readonly now: () => number;
+}
 
-  constructor(options: KubeletOptions & { request: Send }) {
+export class Kubelet {
+  readonly #options: KubeletOptions & KubeletPorts;
+
+  constructor(options: KubeletOptions & KubeletPorts) {
     this.#options = options;
   }
 
@@ -52,18 +58,22 @@ export class Kubelet {
       return [{ name: "bind", delayMs: scheduleMs, run }];
     }
     if (startMs === undefined || at(pod, "status", "phase") !== "Pending") return [];
-    const run = () => this.#options.request(user, "PATCH", `${path}/status`, running(pod));
+    const run = () => {
+      const body = running(pod, timestamp(this.#options.now()));
+      this.#options.request(user, "PATCH", `${path}/status`, body);
+    };
     return [{ name: "start", delayMs: startMs, run }];
   }
 }
 
 /** Merge patch of a Pod that has started. */
-function running(pod: KubeObject): JsonValue {
+function running(pod: KubeObject, now: string): JsonValue {
   const names = at(pod, "spec", "containers");
   const containers = Array.isArray(names) ? names : [];
   const conditions = ["PodScheduled", "Initialized", "ContainersReady", "Ready"].map((type) => ({
     type,
     status: "True",
+    lastTransitionTime: now,
   }));
   const containerStatuses = containers.map((container) => ({
     name: at(container, "name") ?? "",
@@ -72,8 +82,9 @@ function running(pod: KubeObject): JsonValue {
     ready: true,
     started: true,
     restartCount: 0,
-    state: { running: {} },
+    state: { running: { startedAt: now } },
   }));
   const { uid } = pod.metadata;
-  return { metadata: { uid }, status: { phase: "Running", conditions, containerStatuses } };
+  const status = { phase: "Running", startTime: now, conditions, containerStatuses };
+  return { metadata: { uid }, status };
 }
