@@ -28,6 +28,7 @@ export type {
   StatusDetails,
 } from "./runtime/ports/errors.ts";
 export { adaptRestClient } from "./kube/adapt.ts";
+export { anonymous } from "./kube/connection.ts";
 export { createClients } from "./kube/clients.ts";
 export type { Clients, ClientsOptions, RestClients } from "./kube/clients.ts";
 export type {

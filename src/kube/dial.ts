@@ -25,6 +25,8 @@ export function dial(target: ClusterConnection): Dialing {
   let aborted: Error | undefined;
   const own = (socket: net.Socket): net.Socket => {
     current = socket;
+    // Errors are told by whoever waits for it; between two who wait, none may be unhandled.
+    socket.on("error", () => {});
     if (aborted) socket.destroy(aborted);
     return socket;
   };
@@ -89,8 +91,6 @@ function opened(socket: net.Socket, event: string, peer: string): Promise<void> 
         socket.removeListener("error", onError);
         return resolve();
       }
-      // A destroyed socket may report more than one error; none may be unhandled.
-      socket.on("error", () => {});
       socket.destroy();
       reject(error);
     };

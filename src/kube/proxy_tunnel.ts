@@ -84,7 +84,6 @@ function receive(
       socket.removeListener("close", onClose);
       socket.pause();
       if (error) {
-        socket.on("error", () => {});
         socket.destroy();
         return reject(error);
       }

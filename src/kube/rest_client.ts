@@ -94,14 +94,16 @@ export class KubeRestClient implements RestClient {
     };
     // Plain strings come without a turn of the event loop; files and plug-ins do not.
     const given = credentials.authorization();
-    const authorization = typeof given === "object" ? await given : given;
+    const authorization = typeof given === "object"
+      ? await unlessAborted(given, opts.abortSignal)
+      : given;
     const response = await this.#options.wire.send({
       ...request,
       headers: this.#fields(opts, authorization),
     });
     if (response.status !== 401 || body instanceof ReadableStream) return response;
     const refusal = await response.bytes();
-    if (!(await credentials.refresh(authorization))) {
+    if (!(await unlessAborted(credentials.refresh(authorization), opts.abortSignal))) {
       const { status, headers } = response;
       return { status, headers, bytes: () => Promise.resolve(refusal) };
     }
@@ -123,6 +125,17 @@ export class KubeRestClient implements RestClient {
     add("Authorization", authorization);
     return fields;
   }
+}
+
+/** What `promise` gives; rejects with the signal's reason as soon as it aborts. */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    if (signal.aborted) return onAbort();
+    signal.addEventListener("abort", onAbort);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
 }
 
 const utf8 = new TextDecoder();

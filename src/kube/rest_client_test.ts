@@ -186,6 +186,25 @@ Deno.test("a 401 is final when there is nothing newer, or when the repetition me
   }
 });
 
+Deno.test("abort ends a request that still waits for credentials", async () => {
+  const wire = new ScriptedWire();
+  const credentials = {
+    authorization: () => new Promise<string>(() => {}),
+    certificate: () => undefined,
+    refresh: () => Promise.resolve(false),
+  };
+  const abort = new AbortController();
+  const request = clientOf(wire, { credentials }).performRequest({
+    method: "GET",
+    path: "/x",
+    abortSignal: abort.signal,
+  });
+  const reason = new Error("stop");
+  abort.abort(reason);
+  await assert.rejects(request, reason);
+  assert.equal(wire.requests.length, 0);
+});
+
 Deno.test("a streamed body is not sent twice", async () => {
   const wire = new ScriptedWire({ status: 401 });
   const client = clientOf(wire, { credentials: rotating("a", "b") });
