@@ -35,9 +35,11 @@ export interface Caches {
 const byNamespace = (object: StoredObject) => [object.namespace];
 
 export function createCaches(dependencies: ControllerDependencies): Caches {
-  const pods = new Store<PodFacts>({ indexes: { namespace: byNamespace } });
-  const pcmcs = new Store<PcmcView>({ indexes: { namespace: byNamespace } });
+  const log = dependencies.log.with({ logger: "cache" });
+  const pods = new Store<PodFacts>({ log, indexes: { namespace: byNamespace } });
+  const pcmcs = new Store<PcmcView>({ log, indexes: { namespace: byNamespace } });
   const configMaps = new Store<ObservedConfigMap>({
+    log,
     indexes: {
       pod: (object) => ownerKeys(object, "pod"),
       pcmc: (object) => ownerKeys(object, "pcmc"),
