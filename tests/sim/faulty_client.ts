@@ -15,8 +15,8 @@ export type Channel = "api" | "watch" | "lease";
 /** Hears of every request. */
 export interface Witness {
   sent(channel: Channel, request: RequestOptions): void;
-  /** The server carried out a write. */
-  committed(channel: Channel, request: RequestOptions, answer: JsonValue): void;
+  /** The server has just acted on a write, or refused it: the last record of its write log. */
+  reached(channel: Channel, request: RequestOptions): void;
   /** The process got to see that. */
   answered(channel: Channel, request: RequestOptions, answer: JsonValue, sentAt: number): void;
 }
@@ -26,8 +26,10 @@ export interface Network {
   readonly faults: Faults;
   /** Why no server can be reached now; undefined when one can. */
   readonly down: boolean;
-  /** What this process is connected to: the live server, or one that lags. */
-  serverFor(process: SimulatedProcess, staleAllowed: boolean): RestClient;
+  /** The servers have no watch cache, and answer lists in small pages. */
+  readonly pagesLists: boolean;
+  /** What this process is connected to for that request: the live server, or one that lags. */
+  serverFor(process: SimulatedProcess, request: RequestOptions): RestClient;
   readonly watches: Map<FaultyWatch, SimulatedProcess>;
   crash(process: SimulatedProcess, why: Fault): void;
   note(text: () => string): void;
@@ -108,8 +110,9 @@ export class FaultyClient implements RestClient {
     let answer: Promise<JsonValue>;
     if (fate === undefined || COMMITTING.has(fate)) {
       answer = this.#reach(request);
-      // The server has acted by now: what the outside sees is told without waiting for the answer.
-      answer.then((value) => this.#witness.committed(this.#channel, request, value), () => {});
+      // Where a fault takes its place, nobody looks at it.
+      answer.catch(() => {});
+      this.#witness.reached(this.#channel, request);
       if (fate === "crash-after-commit") this.#network.crash(this.#process, fate);
     } else {
       answer = never();
@@ -143,7 +146,11 @@ export class FaultyClient implements RestClient {
   async #list(request: RequestOptions): Promise<unknown> {
     const { faults } = this.#network;
     const query = new URLSearchParams(request.querystring);
-    if (query.has("limit") && !faults.calm) query.set("limit", String(PAGE_ITEMS));
+    if (query.has("limit") && this.#network.pagesLists) {
+      query.set("limit", String(PAGE_ITEMS));
+      // Without a watch cache any list is the newest, and paged.
+      query.delete("resourceVersion");
+    }
     const asked = { ...request, querystring: query };
     const goneFault = query.has("continue") ? "continue-410" : "list-410";
     const fate = faults.strikes(goneFault) ? goneFault : faults.pick(READ_FATES);
@@ -195,7 +202,7 @@ export class FaultyClient implements RestClient {
       const reason = `Cannot ${method} ${path}: connection refused`;
       return Promise.reject(new KubeConnectionError("connect", reason));
     }
-    const server = this.#network.serverFor(this.#process, mayBeStale(request));
+    const server = this.#network.serverFor(this.#process, request);
     // Once sent, a request is out of its sender's hands.
     const { abortSignal: _, ...sent } = request;
     return server.performRequest(sent as RequestOptions & { expectJson: true });
@@ -203,9 +210,11 @@ export class FaultyClient implements RestClient {
 
   #delays(): [number, number] {
     const { faults } = this.#network;
-    if (!faults.strikes("slow-answer")) return [0, 0];
+    const isSlow = faults.slow && faults.active && this.#channel === "api";
+    if (!isSlow && !faults.strikes("slow-answer")) return [0, 0];
     faults.fired("slow-answer");
-    const limit = faults.between(0, 1) < VERY_SLOW_SHARE ? VERY_SLOW_MS : SLOW_MS;
+    const isVerySlow = !isSlow && faults.between(0, 1) < VERY_SLOW_SHARE;
+    const limit = isVerySlow ? VERY_SLOW_MS : SLOW_MS;
     const whole = Math.ceil(faults.between(1, limit));
     const there = Math.floor(faults.between(0, whole));
     return [there, whole - there];
@@ -223,11 +232,6 @@ export class FaultyClient implements RestClient {
     this.#network.faults.fired(fault);
     this.#network.note(() => `  fault ${fault}: ${this.#process.name} ${method} ${path}`);
   }
-}
-
-/** Reads of single objects and of the newest list go through to the store; the rest comes from a cache. */
-function mayBeStale({ method, querystring }: RequestOptions): boolean {
-  return method === "GET" && Boolean(querystring?.get("resourceVersion"));
 }
 
 function failureOf(fate: Fate, { method, path }: RequestOptions): Promise<never> {

@@ -87,9 +87,15 @@ function everyPairHasItsConfigMap(state: State): Problems {
     // Nothing is made for a Pod that ends, and nothing foreign is taken over.
     if (found === undefined) return isTerminating(pod) ? [] : [`${key} is missing`];
     if (!isOurs) return [];
-    if (isTerminating(pod) && found["immutable"] === true) return [];
+    if (isTerminating(pod) && isLeftAlone(found)) return [];
     return differences(found, pod, pcmc).map((difference) => `${key}: ${difference}`);
   });
+}
+
+/** A new one would have to be made to mend it, or to find it at all: not for a Pod that ends. */
+function isLeftAlone(configMap: KubeObject): boolean {
+  return configMap["immutable"] === true || configMap.metadata.labels?.[LABEL_PCMC] === undefined ||
+    pairOf(configMap, []) === undefined;
 }
 
 function differences(found: KubeObject, pod: KubeObject, pcmc: KubeObject): Problems {
@@ -180,8 +186,9 @@ function validStatus(pcmc: KubeObject, pairs: readonly PairState[]) {
   const conflicts = pairs.filter(({ found, isOurs, pod }) =>
     found !== undefined && !isOurs && !isTerminating(pod)
   );
-  const frozen = ({ pod, found }: PairState) => isTerminating(pod) && found?.["immutable"] === true;
-  const inPlace = pairs.filter((pair) => pair.isOurs && !frozen(pair));
+  const inPlace = pairs.filter(({ isOurs, found, pod }) =>
+    isOurs && found !== undefined && !(isTerminating(pod) && isLeftAlone(found))
+  );
   const ready = conflicts.length > 0 ? "Ready=False/NameConflict" : "Ready=True/ConfigMapsInPlace";
   const counts = {
     matchedPods: pairs.length,

@@ -13,14 +13,18 @@ function option(name: string): string | undefined {
   return Deno.args.find((arg) => arg.startsWith(prefix))?.slice(prefix.length);
 }
 
+function say(line: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+}
+
 const flag = (name: string) => Deno.args.includes(`--${name}`);
 
 function report({ seed, violations, excerpt }: RunResult): void {
-  console.log(`seed ${seed}:`);
+  say(`seed ${seed}:`);
   for (const { invariant, detail, atMs } of violations) {
-    console.log(`  ${invariant}: ${detail} (at ${atMs / 1000} s)`);
+    say(`  ${invariant}: ${detail} (at ${atMs / 1000} s)`);
   }
-  for (const line of excerpt) console.log(line);
+  for (const line of excerpt) say(line);
 }
 
 const seed = option("seed");
@@ -38,19 +42,19 @@ for (let number = from; number < from + seeds; number++) {
   requestsMax = Math.max(requestsMax, result.requestsMax);
   restMax = Math.max(restMax, result.restAfterMs);
   if (flag("json")) {
-    console.log(JSON.stringify({ ...result, trace: undefined }));
+    say(JSON.stringify({ ...result, trace: undefined }));
   } else {
-    if (flag("trace")) { for (const line of result.trace) console.log(line); }
+    if (flag("trace")) { for (const line of result.trace) say(line); }
     if (result.violations.length > 0) report(result);
-    if (seed !== undefined) console.log(`write log ${result.hash} (${result.writes} writes)`);
+    if (seed !== undefined) say(`write log ${result.hash} (${result.writes} writes)`);
   }
   if (result.violations.length > 0) failed++;
 }
 if (!flag("json")) {
-  console.log(JSON.stringify(counts));
+  say(JSON.stringify(counts));
   const ms = Math.round((performance.now() - begin) / seeds);
-  console.log(`${seeds} seeds, ${failed} failed; ${ms} ms a seed`);
-  console.log(
+  say(`${seeds} seeds, ${failed} failed; ${ms} ms a seed`);
+  say(
     `at most ${requestsMax} requests a minute, at rest after at most ${restMax / 1000} s`,
   );
 }

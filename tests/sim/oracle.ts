@@ -14,6 +14,18 @@ export const ANNOTATION_PCMC = `${GROUP}/pcmc`;
 /** On a PCMC whose spec the workload made invalid. */
 export const MARK_INVALID = "sim/invalid-spec";
 
+/** Deliberately few names, chosen to be mistaken for one another, so that things meet. */
+export const POD_NAMES = [
+  "a",
+  "a-from",
+  "a-from-b",
+  "web",
+  "web.1",
+  "b-from-c",
+  `p${"x".repeat(180)}.long-from-end`,
+];
+export const PCMC_NAMES = ["b", "c", "from-b", "b-from-c", "x.y", `c${"y".repeat(120)}`];
+
 type Strings = Readonly<Record<string, string>>;
 
 export interface SimSpec {
@@ -110,8 +122,14 @@ export function wantedData(pod: KubeObject, pcmc: KubeObject): Strings {
   return data;
 }
 
-/** The pair that a ConfigMap is made from, when it is ours at all. */
-export function pairOf(configMap: KubeObject): { pod: string; pcmc: string } | undefined {
+/**
+ * The pair that a ConfigMap is made from, when it is ours at all. `known`: names of PCMCs to try besides
+ * those that the object itself tells.
+ */
+export function pairOf(
+  configMap: KubeObject,
+  known: readonly string[] = PCMC_NAMES,
+): { pod: string; pcmc: string } | undefined {
   const { name, labels = {}, annotations = {}, ownerReferences = [] } = configMap.metadata;
   const { [ANNOTATION_POD]: pod, [ANNOTATION_PCMC]: pcmc } = annotations;
   if (pod !== undefined && pcmc !== undefined && name === nameOf(pod, pcmc)) return { pod, pcmc };
@@ -122,7 +140,7 @@ export function pairOf(configMap: KubeObject): { pod: string; pcmc: string } | u
     // Long names are shortened in the label; the plain name of the object then tells the rest.
     const [start, end] = [`pod-${owner.name}-from-`, "-cfg"];
     const told = name.startsWith(start) ? name.slice(start.length, -end.length) : label;
-    for (const candidate of [label, told]) {
+    for (const candidate of [label, told, ...known]) {
       if (labelOf(candidate) === label && nameOf(owner.name, candidate) === name) {
         return { pod: owner.name, pcmc: candidate };
       }

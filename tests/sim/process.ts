@@ -23,7 +23,7 @@ export class SimulatedProcess {
   readonly #timers = new Set<Disposable>();
   readonly #connections = new Set<() => void>();
   #held: Held[] = [];
-  #state: "running" | "paused" | "crashed" = "running";
+  #state: "running" | "paused" | "waking" | "crashed" = "running";
   #wallOffsetMs = 0;
 
   constructor(options: { name: string; clock: Clock; random: Random }) {
@@ -65,21 +65,29 @@ export class SimulatedProcess {
   }
 
   pause(): void {
-    if (this.#state === "running") this.#state = "paused";
+    if (!this.crashed) this.#state = "paused";
   }
 
   wake(): void {
     if (this.#state !== "paused") return;
-    this.#state = "running";
-    const held = this.#held;
-    this.#held = [];
+    this.#state = "waking";
     const first = this.#random.next() < 0.5 ? "timer" : "answer";
-    const ordered = [
-      ...held.filter(({ kind }) => kind === first),
-      ...held.filter(({ kind }) => kind !== first),
+    this.#held = [
+      ...this.#held.filter(({ kind }) => kind === first),
+      ...this.#held.filter(({ kind }) => kind !== first),
     ];
-    // One at a time, with all that follows from it in between, as an event loop does.
-    for (const { kind, run } of ordered) this.#base.setTimer(0, () => this.deliver(kind, run));
+    this.#catchUp();
+  }
+
+  /** One at a time, with all that follows from it in between, as an event loop does. */
+  #catchUp(): void {
+    this.#base.setTimer(0, () => {
+      // Stopped again meanwhile: the rest waits for the next time.
+      if (this.#state !== "waking") return;
+      this.#held.shift()?.run();
+      if (this.#held.length > 0) this.#catchUp();
+      else this.#state = "running";
+    });
   }
 
   jumpWallClock(ms: number): void {
@@ -89,7 +97,7 @@ export class SimulatedProcess {
   /** Something reaches the process: now, when it wakes, or never. */
   deliver(kind: Held["kind"], run: () => void): void {
     if (this.#state === "running") run();
-    else if (this.#state === "paused") this.#held.push({ kind, run });
+    else if (!this.crashed) this.#held.push({ kind, run });
   }
 
   /** What `work` settles to, as far as the process gets to see it. */

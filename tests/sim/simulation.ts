@@ -8,6 +8,7 @@ import type { WriteRecord } from "../../src/simulator/cluster.ts";
 import type { FaultCounts } from "./faults.ts";
 import { AT_REST, isController, OF_HISTORY, stateOf } from "./invariants.ts";
 import type { Violation } from "./journal.ts";
+import { endTrouble, startTrouble } from "./trouble.ts";
 import { randomFor, World } from "./world.ts";
 import { Workload } from "./workload.ts";
 
@@ -49,12 +50,14 @@ export async function run({ seed, keepTrace = false }: RunOptions): Promise<RunR
   const workload = new Workload(world, randomFor(seed, "workload"));
   const activeMs = randomInt(random, ...ACTIVE_MS);
   workload.start(activeMs);
+  startTrouble(world, workload, randomFor(seed, "trouble"));
   for (let slot = 0; slot < controllers; slot++) {
     world.startLater(slot, randomInt(random, 0, 5_000));
   }
   await clock.advance(activeMs);
   faults.stop();
   journal.note("the faults stop");
+  endTrouble(world);
   workload.finish();
   const restAfterMs = await comeToRest(world);
   if (journal.violations.length === 0) await stayQuiet(world);

@@ -3,10 +3,11 @@
  * at every moment. What needs the whole history is in `invariants.ts`.
  */
 import type { JsonObject, JsonValue, RequestOptions } from "../../src/runtime/ports/rest.ts";
-import type { SimulatedCluster } from "../../src/simulator/cluster.ts";
+import type { SimulatedCluster, WriteRecord } from "../../src/simulator/cluster.ts";
 import type { Channel, Witness } from "./faulty_client.ts";
+import { neverToBeDeleted, undoneBefore } from "./commit_checks.ts";
 import type { Journal } from "./journal.ts";
-import { LABEL_PCMC } from "./oracle.ts";
+import { LABEL_PCMC, pairOf } from "./oracle.ts";
 import type { SimulatedProcess } from "./process.ts";
 
 /** Far above what the small world of a run needs, far below what a loop without a pause makes. */
@@ -28,6 +29,7 @@ export class ProcessWitness implements Witness {
   readonly #journal: Journal;
   readonly #leadership: Leadership;
   readonly #renewDeadlineMs: number;
+  readonly #watchesArePrompt: boolean;
   /** Monotonic time at which its last renewal that it knows of was sent. */
   #renewedAt = -Infinity;
   #sawLease = false;
@@ -44,12 +46,15 @@ export class ProcessWitness implements Witness {
     journal: Journal;
     leadership: Leadership;
     renewDeadlineMs: number;
+    /** No fault delays what it sees. */
+    watchesArePrompt: boolean;
   }) {
     this.process = options.process;
     this.#cluster = options.cluster;
     this.#journal = options.journal;
     this.#leadership = options.leadership;
     this.#renewDeadlineMs = options.renewDeadlineMs;
+    this.#watchesArePrompt = options.watchesArePrompt;
   }
 
   sent(channel: Channel, request: RequestOptions): void {
@@ -64,10 +69,12 @@ export class ProcessWitness implements Witness {
     this.#checkRepeatedCreate(request);
   }
 
-  committed(channel: Channel, { method, bodyJson }: RequestOptions): void {
-    if (channel !== "lease" || holderOf(bodyJson) !== this.process.name) return;
+  reached(channel: Channel, { method, bodyJson }: RequestOptions): void {
+    const record = this.#cluster.writes.at(-1);
+    if (record?.user !== this.process.name || !record.changed) return;
+    if (channel !== "lease") return this.#checkCommit(record);
     const leadership = this.#leadership;
-    if (leadership.last === this) return;
+    if (leadership.last === this || holderOf(bodyJson) !== this.process.name) return;
     leadership.excused = method === "POST" && !this.#sawLease ? leadership.last : undefined;
     leadership.last = this;
     this.#journal.note(`${this.process.name} takes the lease`);
@@ -87,6 +94,24 @@ export class ProcessWitness implements Witness {
     }
     const uid = metadataOf(answer)["uid"];
     if (request.method === "POST") this.#created.set(targetOf(request), String(uid));
+  }
+
+  #checkCommit(record: WriteRecord): void {
+    const { kind, verb, namespace, name } = record;
+    if (kind === "ConfigMap" && verb === "delete" && neverToBeDeleted(record, this.#cluster)) {
+      this.#journal.violate(
+        "nothing is deleted whose PCMC and Pod are there and have not changed",
+        `${this.process.name} deleted ${namespace}/${name}`,
+      );
+    }
+    if (kind === "PodConfigMapConfig" && this.#watchesArePrompt) {
+      for (const problem of undoneBefore(record, this.#cluster)) {
+        this.#journal.violate(
+          "observedGeneration names a generation whose work is done",
+          `${this.process.name} told so of ${namespace}/${name}, but ${problem}`,
+        );
+      }
+    }
   }
 
   #count(): void {
@@ -129,17 +154,18 @@ export class ProcessWitness implements Witness {
     const { namespace = "", name = "" } = metadataOf(request.bodyJson) as Record<string, string>;
     const stored = this.#cluster.get("v1", "ConfigMap", namespace, name);
     if (uid === undefined || stored?.metadata.uid !== uid) return;
-    if (this.#wasUnlabelled(uid)) return;
+    if (this.#wasDisguised(uid)) return;
     this.#journal.violate(
       "no process creates what it has created itself and what still exists",
       `${this.process.name} sent POST ${target}`,
     );
   }
 
-  /** Without our label it left the watch that the process sees: it may well look gone. */
-  #wasUnlabelled(uid: string): boolean {
+  /** Without our label it left the process's watch; where nothing on it tells its pair, no index finds it. */
+  #wasDisguised(uid: string): boolean {
     return this.#cluster.writes.some(({ after }) =>
-      after?.metadata.uid === uid && after.metadata.labels?.[LABEL_PCMC] === undefined
+      after?.metadata.uid === uid &&
+      (after.metadata.labels?.[LABEL_PCMC] === undefined || pairOf(after, []) === undefined)
     );
   }
 }

@@ -1,7 +1,7 @@
 /**
  * What people and other controllers do to the cluster meanwhile: Pods and PCMCs come, change, go and come
  * back under their names; foreign ConfigMaps sit on generated names; generated ones are edited, stripped,
- * frozen and deleted. Deliberately few names, so that things meet.
+ * frozen, held and deleted.
  */
 import { pick, type Random, randomInt } from "../../src/lib/random.ts";
 import type { JsonObject, JsonValue } from "../../src/runtime/ports/rest.ts";
@@ -15,20 +15,12 @@ import {
   MARK_INVALID,
   nameOf,
   pairOf,
+  PCMC_NAMES,
+  POD_NAMES,
 } from "./oracle.ts";
 import { NAMESPACES, type World } from "./world.ts";
 
 const USER = "user";
-const POD_NAMES = [
-  "a",
-  "a-from",
-  "a-from-b",
-  "web",
-  "web.1",
-  "b-from-c",
-  `p${"x".repeat(180)}.long-from-end`,
-];
-const PCMC_NAMES = ["b", "c", "from-b", "b-from-c", "x.y", `c${"y".repeat(120)}`];
 const LABEL_KEYS = ["app", "tier", "example.com/team", "a.b-c/d_e"];
 const LABEL_VALUES = ["x", "y", "z.1", ""];
 const ANNOTATION_KEYS = ["build", "example.com/note"];
@@ -53,6 +45,7 @@ const CHANGES: readonly (readonly [weight: number, change: Change])[] = [
   [4, (w, ns) => w.createForeign(ns)],
   [3, (w, ns) => w.changeForeign(ns)],
   [2, (w, ns) => w.createLegacy(ns)],
+  [2, (w, ns) => w.copyOurs(ns)],
   [12, (w, ns) => w.disturb(ns)],
 ];
 const TOTAL_WEIGHT = CHANGES.reduce((sum, [weight]) => sum + weight, 0);
@@ -240,6 +233,18 @@ export class Workload {
     }];
     const metadata = { name: nameOf(name, pcmc), labels, ownerReferences };
     this.#createConfigMap(namespace, metadata, { podName: name, old: "1" });
+  }
+
+  /** Someone keeps a copy of one of ours, metadata and all, under another name. */
+  copyOurs(namespace: string): void {
+    const ours = this.#list("v1", "ConfigMap", namespace).filter((object) => pairOf(object));
+    if (ours.length === 0) return;
+    const { metadata, data } = pick(this.random, ours);
+    const { name, labels, annotations, ownerReferences } = metadata;
+    const copy = { name: `copy-of-${name}`.slice(0, 250), labels, annotations };
+    const owned = this.random.next() < 0.5 ? { ownerReferences } : {};
+    const document = JSON.parse(JSON.stringify({ metadata: { ...copy, ...owned }, data }));
+    this.#createConfigMap(namespace, document.metadata, document.data ?? {});
   }
 
   /** Someone edits, strips, freezes, holds or deletes a ConfigMap, mostly one of ours. */

@@ -9,7 +9,12 @@ import { Manager } from "../../src/controllers/manager.ts";
 import type { ControllerSettings, DomainMetrics } from "../../src/controllers/settings.ts";
 import { projectConfigMap, projectPcmc, projectPod } from "../../src/domain/projections.ts";
 import { jsonCodec } from "../../src/runtime/json_codec.ts";
-import type { JsonObject, JsonValue, RestClient } from "../../src/runtime/ports/rest.ts";
+import type {
+  JsonObject,
+  JsonValue,
+  RequestOptions,
+  RestClient,
+} from "../../src/runtime/ports/rest.ts";
 import { type Replica, SimulatedCluster } from "../../src/simulator/cluster.ts";
 import { type Fault, Faults } from "./faults.ts";
 import { type Channel, FaultyClient, type Network } from "./faulty_client.ts";
@@ -73,23 +78,31 @@ export class World implements Network {
   readonly controllers: (Instance | undefined)[] = [];
   /** All instances that ever were. */
   readonly instances: Instance[] = [];
+  readonly pagesLists: boolean;
   /** Whether the CRD lets anything through as a spec. */
   readonly laxCrd: boolean;
   readonly random: Random;
   down = false;
   /** Who is connected to the server that lags. */
-  readonly stale: { readonly server: Replica; process: SimulatedProcess | undefined };
+  readonly stale: {
+    readonly server: Replica;
+    process: SimulatedProcess | undefined;
+    /** Of which collections: each watch has a connection of its own, perhaps to another server. */
+    covers: (path: string) => boolean;
+  };
   readonly #clients = new Map<string, RestClient>();
   readonly #settings: Omit<ControllerSettings, "identity">;
   readonly #seed: number;
   #incarnations = 0;
   #closing = false;
+  #fellBehindAt = -Infinity;
 
   constructor({ seed, controllers, keepTrace }: WorldOptions) {
     this.#seed = seed;
     this.random = randomFor(seed, "world");
     this.faults = new Faults(randomFor(seed, "faults"));
     this.journal = new Journal(this.clock, keepTrace);
+    this.pagesLists = this.random.next() < 0.3;
     this.laxCrd = this.random.next() < 0.5;
     this.cluster = new SimulatedCluster({
       clock: this.clock,
@@ -98,7 +111,7 @@ export class World implements Network {
       garbageCollectionDelayMs: randomInt(this.random, 1, 5_000),
       namespaceDelayMs: randomInt(this.random, 1, 5_000),
     });
-    this.stale = { server: this.cluster.replica(), process: undefined };
+    this.stale = { server: this.cluster.replica(), process: undefined, covers: () => true };
     this.stale.server.thaw();
     this.#settings = drawSettings(this.random);
     for (let slot = 0; slot < controllers; slot++) this.controllers.push(undefined);
@@ -112,8 +125,11 @@ export class World implements Network {
     return this.#settings.resyncPeriodMs === RESYNC_MS;
   }
 
-  serverFor(process: SimulatedProcess, staleAllowed: boolean): RestClient {
-    const isStale = staleAllowed && this.stale.process === process;
+  serverFor(process: SimulatedProcess, { method, path, querystring }: RequestOptions): RestClient {
+    const { stale } = this;
+    // Reads of single objects and of the newest list go through to the store; the rest comes from a cache.
+    const isCached = method === "GET" && Boolean(querystring?.get("resourceVersion"));
+    const isStale = isCached && stale.process === process && stale.covers(path);
     const key = `${isStale ? "stale" : "live"} ${process.name}`;
     const known = this.#clients.get(key);
     if (known !== undefined) return known;
@@ -127,8 +143,14 @@ export class World implements Network {
     const name = `controller-${slot}.${++this.#incarnations}`;
     const random = randomFor(this.#seed, name);
     const process = new SimulatedProcess({ name, clock: this.clock, random });
-    const { cluster, journal, leadership, renewDeadlineMs } = this;
-    const witness = new ProcessWitness({ process, cluster, journal, leadership, renewDeadlineMs });
+    const witness = new ProcessWitness({
+      process,
+      cluster: this.cluster,
+      journal: this.journal,
+      leadership: this.leadership,
+      renewDeadlineMs: this.renewDeadlineMs,
+      watchesArePrompt: this.faults.calm || this.faults.slow,
+    });
     const client = (channel: Channel) => new FaultyClient(this, { process, channel, witness });
     const stop = new AbortController();
     const manager = new Manager({
@@ -136,7 +158,7 @@ export class World implements Network {
       codecs: CODECS,
       clock: process.clock,
       random,
-      log: journal.logger(process),
+      log: this.journal.logger(process),
       metrics: NO_METRICS,
       runtimeMetrics: {},
       settings: { ...this.#settings, identity: name },
@@ -144,6 +166,7 @@ export class World implements Network {
     const instance: Instance = { process, witness, manager, stop, ended: false };
     this.controllers[slot] = instance;
     this.instances.push(instance);
+    const { journal } = this;
     journal.note(`${name} starts`);
     manager.run(stop.signal).then(() => {
       instance.ended = true;
@@ -204,6 +227,14 @@ export class World implements Network {
       ...(contentType === undefined ? {} : { contentType }),
     });
     return status;
+  }
+
+  /** Whether the last time that a server fell behind is long enough ago; if so, now is the next. */
+  mayFallBehind(pauseMs: number): boolean {
+    const now = this.clock.monotonic();
+    if (now - this.#fellBehindAt < pauseMs) return false;
+    this.#fellBehindAt = now;
+    return true;
   }
 
   /** No crashed process comes back from now on. */

@@ -1,0 +1,143 @@
+/**
+ * Faults of the world rather than of a request: processes that die, stop or lose their sense of time,
+ * servers that go away or fall behind, leases and namespaces that vanish. Every two seconds the seed
+ * decides anew. When faults stop, what is needed to go on is restored; what is merely wrong stays wrong.
+ */
+import type { Random } from "../../src/lib/random.ts";
+import { pick } from "../../src/lib/random.ts";
+import type { Fault } from "./faults.ts";
+import type { Instance, World } from "./world.ts";
+import { LOCK, NAMESPACES } from "./world.ts";
+import type { Workload } from "./workload.ts";
+
+const TICK_MS = 2_000;
+const HOUR_MS = 60 * 60_000;
+const PAUSE_MAX_MS = 45_000;
+const DOWN_MAX_MS = 30_000;
+const GARBAGE_HELD_MAX_MS = 100_000;
+/** A server that insists on old data for a minute is believed to have lost the newer: not a fault but a restore. */
+const STALE_MAX_MS = 45_000;
+const STALE_PAUSE_MS = 90_000;
+const TIME_TRAVEL_REVISIONS_MAX = 60;
+/** Holds the lease without working, and without ever renewing it. */
+const THIEF = "thief";
+
+type Trouble = (world: World, workload: Workload, random: Random) => boolean;
+
+/** Answers whether it could be done. */
+const TROUBLES = {
+  "stale-replica": (world, _, random) => fallBehind(world, 0, random),
+  "time-travel": (world, _, random) =>
+    fallBehind(world, 1 + Math.floor(random.next() * TIME_TRAVEL_REVISIONS_MAX), random),
+  "server-down": (world, _, random) => {
+    if (world.down) return false;
+    world.down = true;
+    for (const watch of [...world.watches.keys()]) watch.break();
+    world.clock.setTimer(random.next() * DOWN_MAX_MS, () => (world.down = false));
+    return true;
+  },
+  "history-compacted": ({ cluster }) => {
+    cluster.compact();
+    return true;
+  },
+  "process-paused": (world, _, random) => {
+    const process = somebody(world, random)?.process;
+    if (process === undefined || process.paused) return false;
+    process.pause();
+    world.clock.setTimer(random.next() * PAUSE_MAX_MS, () => process.wake());
+    return true;
+  },
+  "process-killed": (world, _, random) => {
+    const instance = somebody(world, random);
+    if (instance !== undefined) world.crash(instance.process, "process-killed");
+    return instance !== undefined;
+  },
+  "process-restarted": (world, _, random) => {
+    const running = world.controllers.flatMap((instance, slot) => instance ? [slot] : []);
+    if (running.length === 0) return false;
+    world.restart(pick(random, running));
+    return true;
+  },
+  "deleted-while-all-down": (world, workload) => {
+    for (const instance of world.controllers) {
+      if (instance !== undefined) world.crash(instance.process, "deleted-while-all-down");
+    }
+    workload.deleteUnseen();
+    return true;
+  },
+  "wall-clock-jump": (world, _, random) => {
+    const ms = (random.next() * 2 - 1) * HOUR_MS;
+    const process = somebody(world, random)?.process;
+    if (process === undefined) world.clock.jumpWallClock(ms);
+    else process.jumpWallClock(ms);
+    return true;
+  },
+  "lease-deleted": (world) => {
+    const path = `/apis/coordination.k8s.io/v1/namespaces/${LOCK.namespace}/leases/${LOCK.name}`;
+    return world.request("user", "DELETE", path, {}) < 400;
+  },
+  "lease-stolen": (world) => {
+    const path = `/apis/coordination.k8s.io/v1/namespaces/${LOCK.namespace}/leases/${LOCK.name}`;
+    const body = { spec: { holderIdentity: THIEF } };
+    return world.request("user", "PATCH", path, body, "application/merge-patch+json") < 400;
+  },
+  "namespace-deleted": (_world, workload, random) => {
+    workload.deleteNamespace(pick(random, NAMESPACES));
+    return true;
+  },
+  "garbage-collection-held": ({ cluster, clock }, _, random) => {
+    cluster.holdGarbageCollection();
+    clock.setTimer(random.next() * GARBAGE_HELD_MAX_MS, () => cluster.releaseGarbageCollection());
+    return true;
+  },
+} satisfies Partial<Record<Fault, Trouble>>;
+
+type TroubleName = keyof typeof TROUBLES;
+
+export function startTrouble(world: World, workload: Workload, random: Random): void {
+  const { clock, faults, journal } = world;
+  const tick = () => {
+    if (!faults.active) return;
+    for (const fault of Object.keys(TROUBLES) as TroubleName[]) {
+      if (!faults.strikes(fault)) continue;
+      const cause: Trouble = TROUBLES[fault];
+      journal.note(`fault ${fault}`);
+      if (cause(world, workload, random)) faults.fired(fault);
+    }
+    clock.setTimer(TICK_MS, tick);
+  };
+  clock.setTimer(TICK_MS, tick);
+}
+
+/** The servers are up and current, everybody is awake, garbage is collected. */
+export function endTrouble(world: World): void {
+  world.down = false;
+  world.stale.server.thaw();
+  world.stale.process = undefined;
+  world.cluster.releaseGarbageCollection();
+  for (const { process } of world.instances) process.wake();
+}
+
+function somebody({ controllers }: World, random: Random): Instance | undefined {
+  const running = controllers.flatMap((instance) => instance ?? []);
+  return running.length === 0 ? undefined : pick(random, running);
+}
+
+/** Moves one process over to a server that stands still, `back` revisions ago. */
+function fallBehind(world: World, back: number, random: Random): boolean {
+  const { clock, cluster, stale } = world;
+  const process = somebody(world, random)?.process;
+  if (process === undefined || !world.mayFallBehind(STALE_PAUSE_MS)) return false;
+  stale.server.freeze(Math.max(1, cluster.revision - back));
+  stale.process = process;
+  const covered = ["/pods", "/configmaps", "/podconfigmapconfigs"].filter(() =>
+    random.next() < 0.6
+  );
+  stale.covers = (path) => covered.some((end) => path.endsWith(end));
+  for (const [watch, owner] of [...world.watches]) if (owner === process) watch.break();
+  clock.setTimer(random.next() * STALE_MAX_MS, () => {
+    stale.server.thaw();
+    stale.process = undefined;
+  });
+  return true;
+}
