@@ -6,6 +6,7 @@ import {
   type ResponseHead,
   ResponseParser,
 } from "./http1.ts";
+import { randomInt, seededRandom } from "../lib/random.ts";
 
 interface Seen {
   head?: ResponseHead;
@@ -103,4 +104,24 @@ Deno.test("a request cannot be made to carry a second one", () => {
     requestHead("GET", "/a?b=c", [["Host", "x"]]),
     "GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n",
   );
+});
+
+Deno.test("garbled responses raise HttpFormatError and nothing else", () => {
+  const random = seededRandom(1);
+  let refused = 0;
+  for (let round = 0; round < 5000; round++) {
+    const bytes = [...chunked];
+    for (let n = randomInt(random, 1, 4); n > 0; n--) {
+      bytes[randomInt(random, 0, bytes.length - 1)] = String.fromCharCode(
+        randomInt(random, 0, 126),
+      );
+    }
+    try {
+      parse(bytes.join(""), [randomInt(random, 0, chunked.length)], "GET", true);
+    } catch (error) {
+      assert.ok(error instanceof HttpFormatError, String(error));
+      refused++;
+    }
+  }
+  assert.ok(refused > 1000);
 });

@@ -251,6 +251,31 @@ Deno.test("abort rejects with the signal's reason at every stage", async () => {
   while (server.sockets.size > 0) await new Promise((resolve) => setImmediate(resolve));
 });
 
+Deno.test("a signal that outlives its requests keeps no listener of theirs", async () => {
+  await using server = await TestServer.start((socket) => {
+    if (server.requests.length === 3) socket.destroy();
+    else socket.write(ok("x"));
+  });
+  using wire = wireTo(server.url);
+  const { signal } = new AbortController();
+  const listeners = new Set<unknown>();
+  const { addEventListener: add, removeEventListener: remove } = signal;
+  signal.addEventListener = (type: string, listener: EventListenerOrEventListenerObject) => {
+    listeners.add(listener);
+    add.call(signal, type, listener);
+  };
+  signal.removeEventListener = (type: string, listener: EventListenerOrEventListenerObject) => {
+    listeners.delete(listener);
+    remove.call(signal, type, listener);
+  };
+  const during = wire.send({ ...get, signal });
+  assert.equal(listeners.size, 1);
+  await (await during).bytes();
+  await Array.fromAsync((await wire.send({ ...get, signal })).stream());
+  await rejectsWith(wire.send({ ...post, signal }), "interrupted");
+  assert.equal(listeners.size, 0);
+});
+
 Deno.test("a stream ends cleanly, is interrupted, or is cancelled", async () => {
   const head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n";
   await using server = await TestServer.start((socket) => {
