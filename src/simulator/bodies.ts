@@ -21,6 +21,7 @@ import {
 } from "./status.ts";
 import { type Draft, strategyOf } from "./strategies.ts";
 import { apiVersionOf, type ServedType, type TypeRegistry } from "./types.ts";
+import { byteLength } from "./validate_meta.ts";
 
 const BODY_BYTES_MAX = 3 * 1024 * 1024;
 const PROTOBUF = "application/vnd.kubernetes.protobuf";
@@ -66,7 +67,10 @@ export function parseBody(
   request: ApiRequest,
   refuse: (why: string, shown: string) => StatusError,
 ): JsonValue {
-  if (request.bodyJson !== undefined) return request.bodyJson;
+  if (request.bodyJson !== undefined) {
+    if (isTooLarge(request.bodyJson)) throw tooLarge(BODY_BYTES_MAX);
+    return request.bodyJson;
+  }
   const bytes = request.bodyBytes ?? new Uint8Array();
   if (bytes.length > BODY_BYTES_MAX) throw tooLarge(BODY_BYTES_MAX);
   const text = new TextDecoder().decode(bytes);
@@ -79,6 +83,21 @@ export function parseBody(
   } catch {
     throw refuse(syntaxProblem(text), text.length > 1000 ? `${text.slice(0, 1000)} ...` : text);
   }
+}
+
+/** Encodes only what could be too large: one character takes at most six bytes of JSON. */
+function isTooLarge(value: JsonValue): boolean {
+  if (roughLength(value) < BODY_BYTES_MAX / 6) return false;
+  return byteLength(JSON.stringify(value)) > BODY_BYTES_MAX;
+}
+
+function roughLength(value: JsonValue): number {
+  if (typeof value === "string") return value.length + 3;
+  if (typeof value !== "object" || value === null) return 8;
+  let length = 2;
+  if (Array.isArray(value)) { for (const item of value) length += roughLength(item); }
+  else for (const key in value) length += key.length + 4 + roughLength(value[key]);
+  return length;
 }
 
 /** Go's message for the commonest slip; a plain one for the rest. */

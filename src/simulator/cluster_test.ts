@@ -179,3 +179,19 @@ Deno.test("a key named __proto__ is a key like any other", async () => {
   const text = await cluster.client().performRequest({ method: "GET", path: `${MAPS}/a` });
   assert.match(new TextDecoder().decode(text), /"data":\{"__proto__":"kept"\}/);
 });
+
+Deno.test("a body of more than 3 MiB is refused before anything looks at it, in whatever form it comes", async () => {
+  const client = clusterOf().client();
+  const post = (length: number, asBytes: boolean) => {
+    const body = { metadata: { name: "a" }, data: { k: "é".repeat(length) } };
+    const bodyRaw = new TextEncoder().encode(JSON.stringify(body));
+    const given = asBytes ? { bodyRaw } : { bodyJson: body };
+    return client.performRequest({ method: "POST", path: MAPS, ...given });
+  };
+  const limit = 3 * 1024 * 1024;
+  for (const asBytes of [true, false]) {
+    await assert.rejects(post(limit / 2, asBytes), /limit is 3145728/);
+    // Below the limit of bodies, above that of ConfigMaps.
+    await assert.rejects(post(limit / 2 - 100, asBytes), /may not be more than 1048576 bytes/);
+  }
+});
