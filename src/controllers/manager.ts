@@ -67,8 +67,9 @@ export class Manager {
       configMaps: this.#caches.configMaps.size,
     });
     if (!settings.leaderElection.enabled) return await this.#lead(signal, () => {});
+    // One for all terms: what it has seen of the lease decides when a missing one may be made again.
+    const elector = this.#createElector();
     while (!signal.aborted) {
-      const elector = this.#createElector();
       const lead = (leading: AbortSignal) => this.#lead(leading, () => elector.assertLeading());
       const end = await elector.run(signal, lead);
       if (end === "lost") log.warning("Lost the lease; standing by");

@@ -150,6 +150,7 @@ export class FaultyClient implements RestClient {
       query.set("limit", String(PAGE_ITEMS));
       // Without a watch cache any list is the newest, and paged.
       query.delete("resourceVersion");
+      query.delete("resourceVersionMatch");
     }
     const asked = { ...request, querystring: query };
     const goneFault = query.has("continue") ? "continue-410" : "list-410";
