@@ -1,7 +1,7 @@
 /**
  * What a request asks of Kubernetes, in RBAC's terms, and what rule would have allowed it. Pure.
  */
-import type { KubeApiError } from "../runtime/ports/errors.ts";
+import { KubeApiError } from "../runtime/ports/errors.ts";
 import type { RequestOptions } from "../runtime/ports/rest.ts";
 
 export interface RequestInfo {
@@ -84,4 +84,19 @@ export function explainForbidden(error: KubeApiError, request: Request): string 
     : `in namespace ${JSON.stringify(info.namespace)}`;
   return `needs RBAC rule: apiGroups ${list(info.group)} resources ${list(info.resource)} ` +
     `verbs ${list(info.verb)} ${where}${whom}`;
+}
+
+/** The same refusal; where a rule is missing, its message names that. */
+export function withMissingRule(error: KubeApiError, request: Request): KubeApiError {
+  const rule = explainForbidden(error, request);
+  if (rule === undefined) return error;
+  const { status, reason, details, retryAfterMs } = error;
+  const message = `${error.message}; ${rule}`;
+  return new KubeApiError({
+    status,
+    reason,
+    message,
+    details,
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  });
 }

@@ -2,7 +2,7 @@
  * The default {@link RestClient}: requests of the port's contract over a {@link Wire}.
  *
  * Beyond the port's guarantees: every body is read or the connection given up; a 401 is answered
- * once by looking for newer credentials. It retries nothing else and opens no tunnels.
+ * once by looking for newer credentials; the message of a 403 names the RBAC rule that is missing. It retries nothing else and opens no tunnels.
  */
 import type { Clock } from "../lib/clock.ts";
 import { KubeConnectionError } from "../runtime/ports/errors.ts";
@@ -15,6 +15,7 @@ import type {
 import type { ClusterConnection, Impersonation } from "./connection.ts";
 import { assertHeaderSafe, type HeaderField } from "./http1.ts";
 import { jsonLines } from "./json_lines.ts";
+import { withMissingRule } from "./request_info.ts";
 import { refusedResponse } from "./response_errors.ts";
 import type { Wire, WireResponse } from "./wire.ts";
 
@@ -62,7 +63,8 @@ export class KubeRestClient implements RestClient {
     if (response.status < 200 || response.status >= 300) {
       const { status, headers } = response;
       const body = await response.bytes();
-      throw refusedResponse({ status, headers, body }, action, this.#options.clock.now());
+      const now = this.#options.clock.now();
+      throw withMissingRule(refusedResponse({ status, headers, body }, action, now), opts);
     }
     if (opts.expectStream && response.stream) {
       const stream = response.stream();

@@ -247,3 +247,27 @@ Deno.test("a tunnel is refused, and disposing closes the wire", async () => {
   }
   assert.ok(wire.closed);
 });
+
+Deno.test("the message of a 403 names the RBAC rule that is missing, and keeps the server's words", async () => {
+  const denial =
+    'pods is forbidden: User "x" cannot list resource "pods" in API group "" at the cluster scope';
+  const status = {
+    kind: "Status",
+    status: "Failure",
+    code: 403,
+    reason: "Forbidden",
+    message: denial,
+  };
+  const client = clientOf(new ScriptedWire({ status: 403, body: JSON.stringify(status) }));
+  const request = client.performRequest({ method: "GET", path: "/api/v1/pods", expectJson: true });
+  await assert.rejects(request, (error: unknown) => {
+    assert.ok(error instanceof KubeApiError);
+    assert.equal(error.reason, "Forbidden");
+    assert.match(error.message, /cannot list resource "pods"/);
+    assert.match(
+      error.message,
+      /needs RBAC rule: apiGroups \[""\] resources \["pods"\] verbs \["list"\]/,
+    );
+    return true;
+  });
+});
