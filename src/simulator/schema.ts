@@ -43,6 +43,7 @@ export interface Schema {
   readonly "x-kubernetes-list-type"?: string;
   readonly "x-kubernetes-list-map-keys"?: readonly string[];
   readonly "x-kubernetes-map-type"?: string;
+  readonly "x-kubernetes-validations"?: readonly JsonValue[];
 }
 
 /** Keys that a resource's root has whatever its schema says. */

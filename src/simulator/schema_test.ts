@@ -134,3 +134,13 @@ Deno.test("validate() takes a pattern that is no JavaScript as matched", () => {
   assert.deepEqual(problems(root({ s: { type: "string", pattern: "(?i)^x$" } }), { s: "y" }), []);
   assert.equal(problems(root({ s: { type: "string", pattern: "^x$" } }), { s: "y" }).length, 1);
 });
+
+Deno.test("validate() says that rules in CEL were not looked at when something else is wrong", () => {
+  const rules = [{ rule: "self != ''" }];
+  const schema = root({ s: { type: "string", maxLength: 1, "x-kubernetes-validations": rules } });
+  assert.deepEqual(problems(schema, { s: "" }), []);
+  const [first, second, ...rest] = problems(schema, { s: "ab" });
+  assert.match(first ?? "", /Too long/);
+  assert.match(second ?? "", /^<nil>: Invalid value: null: some validation rules were not checked/);
+  assert.deepEqual(rest, []);
+});

@@ -5,7 +5,8 @@
  * string, list and map limits, formats, patterns, list types, and the logical combinators. With the
  * old object given, fields that did not change are not judged again (validation ratcheting).
  * It does not evaluate `x-kubernetes-validations` (CEL): a resource that only such a rule would refuse
- * is accepted. Formats other than those in FORMATS are annotations. Patterns are JavaScript's with the
+ * is accepted; that rules were not looked at is said where the server says it. Formats other than
+ * those in FORMATS are annotations. Patterns are JavaScript's with the
  * `u` flag, which agrees with Go's RE2 on what CRDs commonly use; one that does not compile here
  * matches everything.
  */
@@ -26,9 +27,44 @@ export function validate(schema: Schema, value: JsonValue, old?: JsonValue): Fie
   if (duplicates.length > 0 && old !== undefined) {
     const before: FieldError[] = [];
     checkListTypes(schema, old, "", before);
-    if (before.length > 0) return errors;
+    if (before.length > 0) duplicates.length = 0;
   }
-  return [...errors, ...duplicates];
+  const found = [...errors, ...duplicates];
+  const blocked = found.some(({ reason }) => BLOCKING.has(reason)) && hasRules(schema);
+  return blocked ? [...found, RULES_NOT_CHECKED] : found;
+}
+
+/** Violations after which the server does not look at rules in CEL, and says so. */
+const BLOCKING = new Set([
+  "FieldValueNotSupported",
+  "FieldValueRequired",
+  "FieldValueTooLong",
+  "FieldValueTooMany",
+  "FieldValueTypeInvalid",
+]);
+
+const RULES_NOT_CHECKED: FieldError = {
+  reason: "FieldValueInvalid",
+  message: "Invalid value: null: some validation rules were not checked because the object was " +
+    "invalid; correct the existing errors to complete validation",
+  field: "<nil>",
+};
+
+const ruled = new WeakMap<Schema, boolean>();
+
+/** Whether a rule in CEL is anywhere in the schema. Looked up once a schema. */
+function hasRules(schema: Schema): boolean {
+  const known = ruled.get(schema);
+  if (known !== undefined) return known;
+  const values = schema.additionalProperties;
+  const children = [
+    ...Object.values(schema.properties ?? {}),
+    ...(schema.items ? [schema.items] : []),
+    ...(typeof values === "object" ? [values] : []),
+  ];
+  const found = (schema["x-kubernetes-validations"]?.length ?? 0) > 0 || children.some(hasRules);
+  ruled.set(schema, found);
+  return found;
 }
 
 interface Node {

@@ -6,6 +6,7 @@ import { eventsAndLeases } from "./behaviours/events_and_leases.ts";
 import { lists } from "./behaviours/lists.ts";
 import { objects } from "./behaviours/objects.ts";
 import { patches } from "./behaviours/patches.ts";
+import { podConfigs } from "./behaviours/pod_configs.ts";
 import { protocol } from "./behaviours/protocol.ts";
 import { watches } from "./behaviours/watches.ts";
 import { type Behaviour, type Surroundings, World } from "./world.ts";
@@ -18,6 +19,7 @@ const SUITE: readonly (readonly [string, readonly Behaviour[]])[] = [
   ["watches", watches],
   ["deletion", deletion],
   ["custom resources", customResources],
+  ["PodConfigMapConfigs", podConfigs],
   ["Events and Leases", eventsAndLeases],
   ["protocol", protocol],
 ];

@@ -179,6 +179,26 @@ export const deletion: readonly Behaviour[] = [
     },
   },
   {
+    name: "options of a deletion are checked",
+    async run(t) {
+      await make(t, {});
+      await refused(t.delete(t.configMaps("a"), { propagationPolicy: "Sideways" }), {
+        code: 422,
+        reason: "Invalid",
+        message: /propagationPolicy: Unsupported value: "Sideways"/,
+      });
+      await refused(
+        t.delete(t.configMaps("a"), { propagationPolicy: "Orphan", orphanDependents: true }),
+        {
+          code: 422,
+          reason: "Invalid",
+          message: /orphanDependents and deletionPropagation cannot be both set/,
+        },
+      );
+      assert.equal(await t.exists(t.configMaps("a")), true);
+    },
+  },
+  {
     name: "a collection is deleted by selector",
     async run(t) {
       await make(t, { name: "a", labels: { x: "1" } });

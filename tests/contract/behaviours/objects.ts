@@ -331,6 +331,26 @@ export const objects: readonly Behaviour[] = [
     },
   },
   {
+    name: "names of namespaces are DNS labels, and Pods need containers",
+    async run(t) {
+      await refused(t.create("/api/v1/namespaces", { metadata: { name: "a.b" } }), {
+        code: 422,
+        reason: "Invalid",
+        message:
+          'Namespace "a.b" is invalid: metadata.name: Invalid value: "a.b": must not contain dots',
+      });
+      await refused(t.create(t.pods(), { metadata: { name: "p" }, spec: { containers: [] } }), {
+        code: 422,
+        reason: "Invalid",
+        causes: [{
+          reason: "FieldValueRequired",
+          message: "Required value",
+          field: "spec.containers",
+        }],
+      });
+    },
+  },
+  {
     name: "Pods count generations of their spec, and their status is a subresource",
     async run(t) {
       const made = await t.create(t.pods(), {

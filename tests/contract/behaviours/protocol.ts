@@ -98,6 +98,17 @@ export const protocol: readonly Behaviour[] = [
     },
   },
   {
+    name: "a body of more than three MiB is too large",
+    async run(t) {
+      const data = { k: "x".repeat(3 * 1024 * 1024) };
+      await refused(t.create(t.configMaps(), { metadata: { name: "a" }, data }), {
+        code: 413,
+        reason: "RequestEntityTooLarge",
+        message: "Request entity too large: limit is 3145728",
+      });
+    },
+  },
+  {
     name: "answers can be had in known media types only",
     async run(t) {
       await refused(t.call("GET", t.configMaps(), { accept: "text/csv" }), {

@@ -1,6 +1,6 @@
 /** Watches: where they start, what they tell, how they end. */
 import assert from "node:assert/strict";
-import { type Behaviour, type Json, MERGE, refused, type World } from "../world.ts";
+import { type Behaviour, type Json, MERGE, refused, Watch, type World } from "../world.ts";
 
 /** Keeps the namespace's own ConfigMap out of the way. */
 const OURS = { labelSelector: "suite=watches" };
@@ -182,11 +182,52 @@ export const watches: readonly Behaviour[] = [
     },
   },
   {
-    name: "a watch of one name through its own path is not there; a get with watch is the object",
+    name: "a get at version 0 is answered with some version of the object",
     async run(t) {
       await make(t, "a");
-      const object = await t.get(t.configMaps("a"), { resourceVersion: "0" });
+      const object = await t.eventually("the cache has it", () => {
+        return t.get(t.configMaps("a"), { resourceVersion: "0" }).catch((error) => {
+          if (error.status !== 404) throw error;
+        });
+      });
       assert.equal(object.metadata.name, "a");
+    },
+  },
+  {
+    name: "the version of a watch must be a number",
+    async run(t) {
+      await refused(t.get(t.configMaps(), { watch: "1", resourceVersion: "x" }), {
+        code: 500,
+        reason: "",
+        message: /resourceVersion: Invalid value: "x"/,
+      });
+    },
+  },
+  {
+    name: "watch events come as tables when that is asked for",
+    async run(t) {
+      await make(t, "a");
+      const stream = await t.client.performRequest({
+        method: "GET",
+        path: t.configMaps(),
+        querystring: new URLSearchParams({ ...OURS, watch: "1", timeoutSeconds: "2" }),
+        accept: "application/json;as=Table;v=v1;g=meta.k8s.io",
+        expectStream: true,
+        expectJson: true,
+      });
+      await using watch = new Watch(t, stream, new AbortController());
+      await watch.see(1);
+      await make(t, "b");
+      await t.eventually("two events came", () => watch.events.length >= 2);
+      const [first, second] = watch.events.map(({ object }) => object);
+      assert.equal(first.kind, "Table");
+      assert.equal(first.columnDefinitions[0].name, "Name");
+      assert.equal(first.rows[0].cells[0], "a");
+      // Only the first event carries the columns.
+      assert.equal(second.columnDefinitions, null);
+      assert.equal(second.rows[0].cells[0], "b");
+      assert.equal(second.rows[0].object.kind, "PartialObjectMetadata");
+      await watch.end();
     },
   },
   {
