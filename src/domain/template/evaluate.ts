@@ -326,8 +326,8 @@ export class Evaluator {
       else if (Array.isArray(result)) this.budget.memory(result.length * 8);
       return result;
     } catch (error) {
-      if (!(error instanceof CallError)) throw error;
       this.node = node;
+      if (!(error instanceof CallError)) throw error;
       this.fail(`error calling ${name}: ${error.message}`);
     }
   }

@@ -2,7 +2,7 @@
 import { CallError } from "./errors.ts";
 import { define, type FunctionDef, percentEncode } from "./function.ts";
 import { sprint, sprintf, sprintln } from "./print.ts";
-import { isPrint } from "./unicode.ts";
+import { isLoneByte, isPrint } from "./unicode.ts";
 import { byteLength, isAscii, sliceBytes, toBytes } from "./utf8.ts";
 import {
   entriesOf,
@@ -180,7 +180,6 @@ function escapeJs(text: string): string {
 
 function escapeJsChar(char: string): string {
   const code = char.codePointAt(0) ?? 0;
-  const lone = char.length === 1 && code >= 0xdc80 && code <= 0xdcff;
-  if (code >= 0x20 && (code < 0x80 || (!lone && isPrint(char)))) return char;
-  return `\\u${(lone ? 0xfffd : code).toString(16).toUpperCase().padStart(4, "0")}`;
+  if (code >= 0x20 && (code < 0x80 || isLoneByte(char) || isPrint(char))) return char;
+  return `\\u${code.toString(16).toUpperCase().padStart(4, "0")}`;
 }

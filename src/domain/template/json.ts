@@ -2,6 +2,7 @@
 import { type Budget, checkValueDepth } from "./errors.ts";
 import { parseInt64 } from "./number_text.ts";
 import { Version } from "./semver.ts";
+import { isLoneByte } from "./unicode.ts";
 import { fromOutside, sortStrings } from "./utf8.ts";
 import {
   entriesOf,
@@ -75,12 +76,16 @@ class Encoder {
   #string(text: string): string {
     this.#budget.memory(text.length);
     // JSON.stringify escapes the same control characters in the same way.
-    return JSON.stringify(text.toWellFormed())
-      .replace(
-        /[<>&\u2028\u2029]/g,
-        (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
-      );
+    return (text.isWellFormed() ? JSON.stringify(text) : escapeLoneBytes(text))
+      .replace(/[<>&\u2028\u2029]/g, (char) =>
+        `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
   }
+}
+
+function escapeLoneBytes(text: string): string {
+  let out = "";
+  for (const char of text) out += isLoneByte(char) ? "\\ufffd" : JSON.stringify(char).slice(1, -1);
+  return `"${out}"`;
 }
 
 /** Thrown for text that is not JSON. */

@@ -65,7 +65,8 @@ function complexPair(text: string): { real: number; imag: number } {
   const sign = text.charAt(first.length);
   const second = REAL.exec(text.slice(first.length + 1))?.[0] ?? "";
   const end = text.charAt(first.length + 1 + second.length);
-  if ((sign !== "+" && sign !== "-") || end !== "i") {
+  // Go's scanner takes an i without digits for the beginning of "inf".
+  if ((sign !== "+" && sign !== "-") || second === "" || end !== "i") {
     throw new SyntaxFault("syntax error scanning complex number");
   }
   return { real: scanFloat(first), imag: scanFloat(sign + second) };

@@ -26,7 +26,12 @@ export function parseUint(text: string, base: 0 | 10): bigint | NumberFault {
     digits = letter === "b" || letter === "o" || letter === "x" ? text.slice(2) : text.slice(1);
     if (text === "0") return 0n;
   }
-  if (digits === "" || DIGITS[radix]?.test(digits) !== true) return "syntax";
+  if (digits === "") return "syntax";
+  if (DIGITS[radix]?.test(digits) !== true) {
+    // What overflows before it goes wrong is out of range, as Go reads from left to right.
+    const good = /^[0-9]*/.exec(digits)?.[0] ?? "";
+    return radix === 10 && parseUint(good, 10) === "range" ? "range" : "syntax";
+  }
   if (digits.includes("_")) {
     if (base !== 0 || !underscoresAreFine(text)) return "syntax";
     digits = digits.replaceAll("_", "");

@@ -139,7 +139,7 @@ class Printer {
   }
 
   #operand(value: GoValue, verb: string): void {
-    if (verb === "v") {
+    if (verb === "v" || verb === "w") {
       this.#flags.sharpV = this.#flags.sharp;
       this.#flags.plusV = this.#flags.plus;
       this.#flags.sharp = this.#flags.plus = false;
@@ -249,6 +249,8 @@ class Printer {
     this.#budget.memory(width + precision);
     const basic = this.#basic(value, verb);
     if (basic !== undefined) return this.#write(basic);
+    // %w is for errors alone, of which there are none.
+    if (verb === "w") return this.#badVerb(value, verb);
     if (value === null) return this.#write(this.#flags.sharpV ? "interface {}(nil)" : "<nil>");
     const items = itemsOf(value);
     // %p would print an address: never the same twice.

@@ -1,6 +1,7 @@
 /** Go's regexp functions over RE2JS, which matches in linear time. */
 import { RE2JS } from "re2js";
 import { type Budget, CallError } from "./errors.ts";
+import { canBackquote, quote } from "./quote.ts";
 import { joined } from "./utf8.ts";
 
 /** Repetitions multiply the size of the compiled pattern; Go has limits of its own. */
@@ -36,13 +37,16 @@ export class RegexCache {
 
 function compile(pattern: string): Pattern | CallError {
   try {
-    if (pattern.length > PATTERN_MAX) throw new Error("expression too large");
+    if (!pattern.isWellFormed()) {
+      throw new Error(`error parsing regexp: invalid UTF-8: \`${pattern}\``);
+    }
+    if (pattern.length > PATTERN_MAX) throw new Error(`error parsing regexp: expression too large: \`${pattern}\``);
     const regex = RE2JS.compile(pattern);
     return { regex, cost: regex.programSize() };
   } catch (error) {
     let reason = error instanceof Error ? error.message : String(error);
     if (reason.endsWith("at end of expression")) reason += ": ``";
-    const quoted = pattern.includes("`") ? JSON.stringify(pattern) : `\`${pattern}\``;
+    const quoted = canBackquote(pattern) ? `\`${pattern}\`` : quote(pattern);
     return new CallError(`regexp: Compile(${quoted}): ${reason}`);
   }
 }
