@@ -12,7 +12,8 @@
  *   resolves after `lead` has ended. Another `run` begins anew.
  *
  * The lease alone does not fence writes that are already on the wire: writers also need preconditions.
- * The identity must be unique to the process.
+ * The identity must be unique to the process: of two that share one, the later takes the lease from the
+ * earlier, which finds that out at its next renewal, says so, and stands by.
  */
 import { assert } from "../lib/assert.ts";
 import { type Clock, sleep } from "../lib/clock.ts";
@@ -248,7 +249,8 @@ export class LeaderElector {
           timer[Symbol.dispose]();
           timer = arm();
         } else if (this.#claim.heldByAnother) {
-          return lose(`taken by "${this.holder}"`);
+          const twin = this.#claim.identityShared;
+          return lose(twin ? "another process has the same identity" : `taken by "${this.holder}"`);
         }
       }
     } finally {

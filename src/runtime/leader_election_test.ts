@@ -581,6 +581,44 @@ Deno.test("a holder that sees another name in the lease stops at once", async ()
   assert.equal(world.server.spec.holderIdentity, "intruder");
 });
 
+Deno.test("of two processes with one identity, only the later leads", async () => {
+  const world = new World();
+  const first = world.start("a");
+  await world.clock.advance(10_000);
+  assert.ok(first.elector.leading);
+  const second = world.start("a");
+  await world.clock.advance(1_300);
+  assert.equal(first.elector.leading, false);
+  assert.equal(first.result, "lost");
+  assert.ok(second.elector.leading);
+
+  const again = new AbortController();
+  let led = false;
+  const lead = (signal: AbortSignal) => {
+    led = true;
+    return new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+  };
+  const end = first.elector.run(again.signal, lead);
+  await world.clock.advance(60_000);
+  assert.ok(!led && second.elector.leading, "the one that stands by does not take it back");
+  world.cutOff("a");
+  await world.clock.advance(6_000);
+  assert.equal(second.result, "lost");
+  world.server.fault = () => undefined;
+  await world.clock.advance(12_000);
+  assert.ok(led, "once nobody renews, it leads again");
+  again.abort();
+  await end;
+});
+
+Deno.test("a lease in our name that a former process left is taken at once", async () => {
+  const world = new World();
+  world.server.put({ holderIdentity: "a", leaseDurationSeconds: 8, renewTime: "left" });
+  const a = world.start("a");
+  await world.clock.advance(60_000);
+  assert.ok(a.elector.leading && a.result === undefined);
+});
+
 Deno.test("a stop keeps the lease until the work has ended, then releases it for the next", async () => {
   const world = new World();
   const a = world.start("a", { slow: true });

@@ -6,6 +6,8 @@
  * - Each write carries the resourceVersion it is based on: of two candidates one wins.
  * - A lease that someone deleted is made again at once by its holder, within its term; others that knew
  *   of a holder wait for a whole term from when they found it missing: it may just have been renewed.
+ * - A record in our name is ours, as after a restart, until somebody renews it who is not us: then
+ *   another process has our name, and counts as another holder.
  *
  * Requests are bounded in time; when to step is the elector's affair.
  */
@@ -47,6 +49,8 @@ const NO_RECORD: LeaseRecord = {
   renewTime: "",
 };
 const RELEASE_TRIES_MAX = 5;
+/** Writes of our own that are told from another process's. */
+const SENT_MAX = 32;
 
 export class LeaseClaim {
   readonly #options: LeaseClaimOptions;
@@ -57,6 +61,10 @@ export class LeaseClaim {
   #missingSince: number | undefined;
   /** A write was sent and its answer never came. */
   #uncertain = false;
+  /** renewTime of our last writes: one of them may be carried out long after it was given up. */
+  readonly #sent: string[] = [];
+  /** The record seen last is in our name, but was written by another process. */
+  #twin = false;
 
   constructor(options: LeaseClaimOptions) {
     this.#options = options;
@@ -68,7 +76,12 @@ export class LeaseClaim {
   }
 
   get mine(): boolean {
-    return this.#record.holder === this.#options.identity;
+    return this.#record.holder === this.#options.identity && !this.#twin;
+  }
+
+  /** Another process renews the lease under our identity. */
+  get identityShared(): boolean {
+    return this.#twin;
   }
 
   get heldByAnother(): boolean {
@@ -160,6 +173,8 @@ export class LeaseClaim {
     const since = this.#options.clock.monotonic();
     const body = writeRecord(this.#options, this.#lease, record);
     this.#uncertain = true;
+    this.#sent.push(record.renewTime);
+    if (this.#sent.length > SENT_MAX) this.#sent.shift();
     this.#observe(await this.#request(method, body, signal));
     return { held: true, since };
   }
@@ -169,6 +184,11 @@ export class LeaseClaim {
     this.#lease = lease;
     this.#missingSince = undefined;
     this.#uncertain = false;
+    if (record.holder !== this.#options.identity || this.#sent.includes(record.renewTime)) {
+      this.#twin = false;
+    } else if (this.#sent.length > 0 && record.renewTime !== this.#record.renewTime) {
+      this.#twin = true;
+    }
     if (sameRecord(record, this.#record)) return;
     this.#record = record;
     this.#observedAt = this.#options.clock.monotonic();
