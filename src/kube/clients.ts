@@ -9,7 +9,8 @@ import { KubeRestClient } from "./rest_client.ts";
 import { SocketWire } from "./socket_wire.ts";
 
 const API_CONNECTIONS_MAX = 64;
-const WATCH_CONNECTIONS_MAX = 256;
+/** Each watch holds one for minutes: with fewer than there are watches, the last would never begin. */
+const WATCH_CONNECTIONS_MAX = 65_536;
 const LEASE_CONNECTIONS_MAX = 4;
 const TIMEOUT_MS = 15_000;
 
