@@ -69,7 +69,7 @@ class LabelParser {
     if (negated) this.#at++;
     const key = this.#next();
     if (!isWord(key)) throw new SelectorError(`found '${key}', expected: identifier`);
-    checkKey(key);
+    refuse(keyProblems(key));
     if (negated) return (labels) => !Object.hasOwn(labels, key);
     const operator = this.#peek();
     if (operator === "" || operator === ",") return (labels) => Object.hasOwn(labels, key);
@@ -81,8 +81,9 @@ class LabelParser {
     switch (operator) {
       case "in":
       case "notin": {
-        const values = new Set(this.#valueList());
-        for (const value of values) checkValue(key, value);
+        const list = this.#valueList();
+        refuse(valueProblems(key, list));
+        const values = new Set(list);
         return operator === "in"
           ? (labels) => Object.hasOwn(labels, key) && values.has(labels[key] ?? "")
           : (labels) => !Object.hasOwn(labels, key) || !values.has(labels[key] ?? "");
@@ -91,14 +92,19 @@ class LabelParser {
       case "==":
       case "!=": {
         const value = this.#exactValue();
-        checkValue(key, value);
+        refuse(valueProblems(key, [value]));
         return operator === "!="
           ? (labels) => !Object.hasOwn(labels, key) || labels[key] !== value
           : (labels) => Object.hasOwn(labels, key) && labels[key] === value;
       }
       case ">":
       case "<": {
-        const bound = integer(this.#exactValue());
+        const text = this.#exactValue();
+        const integer = INTEGER.test(text) ? [] : [
+          `values[0]: Invalid value: "${text}": for 'Gt', 'Lt' operators, the value must be an integer`,
+        ];
+        refuse([...integer, ...valueProblems(key, [text])]);
+        const bound = BigInt(text);
         return (labels) => {
           const value = labels[key];
           if (value === undefined || !INTEGER.test(value)) return false;
@@ -151,39 +157,40 @@ function isWord(token: string): boolean {
   return token !== "" && !/^[(),!=<>]/.test(token);
 }
 
-function integer(value: string): bigint {
-  if (!INTEGER.test(value)) {
-    throw new SelectorError(
-      `values[0]: Invalid value: "${value}": for 'Gt', 'Lt' operators, the value must be an integer`,
-    );
-  }
-  return BigInt(value);
-}
-
 const NAME = /^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$/;
 const DNS_SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 
-function checkKey(key: string): void {
+/** @throws {SelectorError} naming all problems of a requirement, when there are any. */
+function refuse(problems: readonly string[]): void {
+  if (problems.length === 0) return;
+  throw new SelectorError(problems.length === 1 ? problems[0] : `[${problems.join(", ")}]`);
+}
+
+function keyProblems(key: string): string[] {
   const slash = key.indexOf("/");
   const prefix = slash < 0 ? undefined : key.slice(0, slash);
   const name = key.slice(slash + 1);
-  const reason = prefix !== undefined && (prefix.length > 253 || !DNS_SUBDOMAIN.test(prefix))
+  const reason = name.includes("/")
+    ? "a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+    : prefix !== undefined && (prefix.length > 253 || !DNS_SUBDOMAIN.test(prefix))
     ? "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
     : name.length > 63
     ? "name part must be no more than 63 bytes"
     : !NAME.test(name)
     ? "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
     : undefined;
-  if (reason) throw new SelectorError(`<nil>: Invalid value: "${key}": ${reason}`);
+  return reason ? [`<nil>: Invalid value: "${key}": ${reason}`] : [];
 }
 
-function checkValue(key: string, value: string): void {
-  const reason = value.length > 63
-    ? "must be no more than 63 bytes"
-    : value !== "" && !NAME.test(value)
-    ? "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
-    : undefined;
-  if (reason) throw new SelectorError(`values[0][${key}]: Invalid value: "${value}": ${reason}`);
+function valueProblems(key: string, values: readonly string[]): string[] {
+  return values.flatMap((value, index) => {
+    const reason = value.length > 63
+      ? "must be no more than 63 bytes"
+      : value !== "" && !NAME.test(value)
+      ? "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+      : undefined;
+    return reason ? [`values[${index}][${key}]: Invalid value: "${value}": ${reason}`] : [];
+  });
 }
 
 export interface FieldRequirement {

@@ -121,6 +121,11 @@ export function decode(
   return decodeNode(shape, value, { path: "", goPath: "", owner: root.go, unknown: root.unknown });
 }
 
+/** What Go has where a list's item is null. */
+function zeroOf(shape: Shape): JsonValue {
+  return shape.kind === "scalar" ? { string: "", number: 0, boolean: false }[shape.json] : {};
+}
+
 function decodeNode(shape: Shape, value: JsonValue, at: Position): JsonValue {
   if (value === null || value === undefined) return absentValue(shape);
   switch (shape.kind) {
@@ -139,7 +144,8 @@ function decodeNode(shape: Shape, value: JsonValue, at: Position): JsonValue {
       if (!Array.isArray(value)) throw mismatch(value, shape.go, at);
       if (value.length === 0) return undefined;
       return value.map((item, index) =>
-        decodeNode(shape.items, item, { ...at, path: `${at.path}[${index}]` }) ?? {}
+        decodeNode(shape.items, item, { ...at, path: `${at.path}[${index}]` }) ??
+          zeroOf(shape.items)
       );
     }
     case "struct":

@@ -31,6 +31,7 @@ export function applyJsonPatch(doc: JsonValue, ops: JsonValue): JsonValue {
   }
   let result = structuredClone(doc);
   for (const op of ops) result = applyOne(result, op);
+  if (!isObject(result)) throw patchRejected("the result is no object");
   return result;
 }
 

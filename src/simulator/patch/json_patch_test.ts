@@ -57,6 +57,8 @@ Deno.test("applyJsonPatch() refuses what does not apply with 422", () => {
     { op: "nonsense", path: "/l" },
     { op: "add" },
     { op: "add", path: "nowhere", value: 1 },
+    { op: "replace", path: "", value: null },
+    { op: "replace", path: "", value: [] },
   ];
   for (const op of refusals) {
     assert.equal(codeOf(() => applyJsonPatch({ l: [1] }, [op])), 422, JSON.stringify(op));

@@ -1,7 +1,7 @@
 /**
  * Strategic merge patch: a merge patch that knows which lists are merged by a key.
  *
- * Guarantees: apimachinery's rules for `$patch` (replace, merge, delete), `$retainKeys`,
+ * Guarantees: apimachinery's rules for `$patch` (replace, delete), `$retainKeys`,
  * `$deleteFromPrimitiveList/<field>` and `$setElementOrder/<field>`; the input is never changed.
  * Which lists merge is given by hints; a list without one is replaced. Custom resources have no
  * strategic merge: the server answers 415 for them, which is the caller's to say.
@@ -98,23 +98,26 @@ function mergeMap(
     const { $patch: _, ...rest } = patch;
     if (directive === "replace") return rest;
     if (directive === "delete") return {};
-    if (directive !== "merge") {
-      throw broken(`unknown patch type: ${String(directive)} in map: ${goMap(patch)}`);
-    }
+    throw broken(`unknown patch type: ${String(directive)} in map: ${goMap(patch)}`);
   }
   retainKeys(target, patch);
+  for (const [key, order] of Object.entries(patch)) {
+    if (!key.startsWith(ORDER_PREFIX)) continue;
+    const field = key.slice(ORDER_PREFIX.length);
+    checkOrder(patch[field], order, hints[path === "" ? field : `${path}.${field}`]);
+  }
   const result = new Map(Object.entries(target));
   for (const [key, value] of Object.entries(patch)) {
-    if (key === "$patch" || key === "$retainKeys" || value === undefined) continue;
-    if (key.startsWith(ORDER_PREFIX)) continue;
-    if (key.startsWith(DELETE_PREFIX)) {
-      const field = key.slice(DELETE_PREFIX.length);
-      const list = result.get(field);
-      if (Array.isArray(list) && Array.isArray(value)) {
-        result.set(field, list.filter((item) => !value.some((gone) => jsonEqual(gone, item))));
-      }
-      continue;
+    if (!key.startsWith(DELETE_PREFIX)) continue;
+    const field = key.slice(DELETE_PREFIX.length);
+    const list = result.get(field);
+    if (Array.isArray(list) && Array.isArray(value)) {
+      result.set(field, list.filter((item) => !value.some((gone) => jsonEqual(gone, item))));
     }
+  }
+  for (const [key, value] of Object.entries(patch)) {
+    if (key === "$patch" || key === "$retainKeys" || value === undefined) continue;
+    if (key.startsWith(ORDER_PREFIX) || key.startsWith(DELETE_PREFIX)) continue;
     if (value === null) {
       result.delete(key);
       continue;
@@ -128,6 +131,10 @@ function mergeMap(
     const list = result.get(field);
     const mergeKey = hints[path === "" ? field : `${path}.${field}`];
     if (!Array.isArray(list) || mergeKey === undefined) continue;
+    const given = patch[field];
+    if (list.length === 0 && !(Array.isArray(given) && given.length > 0)) {
+      throw broken("no elements in any of the given slices");
+    }
     const old = target[field];
     const before = Array.isArray(old) ? old : [];
     result.set(field, inServerOrder(list, order, { before, mergeKey }));
@@ -140,10 +147,14 @@ function mergeValue(
   value: JsonValue,
   { at, hints }: { at: string; hints: StrategicHints },
 ): JsonValue {
-  if (isObject(value)) return mergeMap(isObject(current) ? current : {}, value, at, hints);
+  if (isObject(value)) {
+    if (isObject(current)) return mergeMap(current, value, at, hints);
+    // With nothing to merge with, a map that carries an order is dropped, whatever the order is.
+    return value.$patch === undefined ? mergeMap({}, value, at, hints) : {};
+  }
   if (!Array.isArray(value)) return value;
   const key = hints[at];
-  if (key === undefined) return stripDirectives(value, at, hints);
+  if (key === undefined || current === undefined) return stripDirectives(value, at, hints);
   const list = Array.isArray(current) ? current : [];
   if (key === "") {
     const added = value.filter((item, index) =>
@@ -155,13 +166,15 @@ function mergeValue(
   return mergeKeyedList(list, value, { at, hints, key });
 }
 
-/** A list that is replaced whole may still carry `$patch: replace`, which is not data. */
+/** A list that is taken whole may still carry items that are orders, not data. */
 function stripDirectives(
   value: readonly JsonValue[],
   at: string,
   hints: StrategicHints,
 ): JsonValue[] {
-  return value.filter((item) => !(isObject(item) && item.$patch === "replace"))
+  const isOrder = (item: JsonValue) =>
+    isObject(item) && (item.$patch === "replace" || item.$patch === "delete");
+  return value.filter((item) => !isOrder(item))
     .map((item) => isObject(item) ? mergeMap({}, item, at, hints) : item);
 }
 
@@ -171,7 +184,12 @@ function mergeKeyedList(
   { at, hints, key }: { at: string; hints: StrategicHints; key: string },
 ): JsonValue[] {
   const replaces = patch.some((item) => isObject(item) && item.$patch === "replace");
-  let result = replaces ? [] : [...current];
+  const gone = patch.filter((item) => isObject(item) && item.$patch === "delete");
+  const result = replaces
+    ? []
+    : current.filter((known) =>
+      !isObject(known) || !gone.some((item) => isObject(item) && jsonEqual(item[key], known[key]))
+    );
   const sameKey = (value: JsonValue) => (item: JsonValue) =>
     isObject(item) && jsonEqual(item[key], value);
   for (const item of patch) {
@@ -181,10 +199,7 @@ function mergeKeyedList(
     if (id === undefined || id === null) {
       throw broken(`map: ${goMap(item)} does not contain declared merge key: ${key}`);
     }
-    if (item.$patch === "delete") {
-      result = result.filter((known) => !sameKey(id)(known));
-      continue;
-    }
+    if (item.$patch === "delete") continue;
     const index = result.findIndex(sameKey(id));
     const known = result[index];
     const merged = mergeMap(isObject(known) ? known : {}, item, at, hints);
@@ -219,10 +234,37 @@ function inServerOrder(
   return [...result, ...others];
 }
 
-/** `$retainKeys` clears every field of the target that it does not list. */
+/** What a patch puts into a list must come in the order that it asks for. @throws {PatchError} */
+function checkOrder(list: JsonValue, order: JsonValue, mergeKey: string | undefined): void {
+  if (mergeKey === undefined || list === undefined) return;
+  if (!Array.isArray(list) || !Array.isArray(order)) {
+    const wrong = Array.isArray(list) ? order : list;
+    throw broken(`expected a []interface {}, but received a ${goMap(wrong)}`);
+  }
+  const id = (item: JsonValue) => mergeKey !== "" && isObject(item) ? item[mergeKey] : item;
+  const items = list.filter((item) => !isObject(item) || item.$patch === undefined);
+  let next = 0;
+  for (const wanted of order) if (jsonEqual(id(wanted), id(items[next]))) next++;
+  if (next < items.length) {
+    throw broken(
+      `The order in patch list:\n${goMap(items)}\n doesn't match $setElementOrder list:\n${
+        goMap(order)
+      }\n`,
+    );
+  }
+}
+
+/**
+ * `$retainKeys` clears every field of the target that it does not list.
+ * @throws {PatchError} 400 when the patch sets a field that is not listed
+ */
 function retainKeys(target: JsonObject, patch: JsonObject): void {
   const retained = patch.$retainKeys;
   if (!Array.isArray(retained)) return;
+  const set = Object.keys(patch).filter((key) => !key.startsWith("$") && patch[key] !== null);
+  if (set.some((key) => !retained.includes(key))) {
+    throw new PatchError(400, "invalid patch format of retainKeys");
+  }
   for (const key of Object.keys(target)) if (!retained.includes(key)) delete target[key];
 }
 

@@ -68,13 +68,20 @@ Deno.test("strategic patches order lists and clear what is not retained", () => 
 Deno.test("strategic patches refuse unknown directives and items without their key", () => {
   const broken: JsonValue[] = [
     { m: { $patch: "nonsense" } },
+    { m: { $patch: "merge" } },
+    { list: [{ name: "a" }], "$setElementOrder/list": [{ name: "b" }] },
+    { set: ["a", "b"], "$setElementOrder/set": ["b", "a"] },
+    { set: null, "$setElementOrder/set": ["a"] },
     { list: [{ x: 1 }] },
     { list: ["text"] },
   ];
   for (const patch of broken) {
-    assert.throws(() => patched({}, patch), (error: PatchError) => error.code === 500);
+    const doc = { m: { a: 1 }, list: [{ name: "z" }], set: ["z"] };
+    assert.throws(() => patched(doc, patch), (error: PatchError) => error.code === 500);
   }
   assert.throws(() => patched({}, []), (error: PatchError) => error.code === 400);
+  const unretained = { u: { $retainKeys: ["a"], a: 1, b: 2 } };
+  assert.throws(() => patched({ u: {} }, unretained), (error: PatchError) => error.code === 400);
 });
 
 Deno.test("hints know a Pod's lists, and every kind's owners and finalizers", () => {
@@ -98,4 +105,13 @@ Deno.test("merged lists come in the API server's order: what is new before the i
     const set = patched({ set: before.split("") }, { set: patch.split("") });
     assert.deepEqual(set, { set: expected.split("") }, `${before} + ${patch}`);
   }
+});
+
+Deno.test("strategic patches of what is not there yet are taken as they are, without orders", () => {
+  const twice = [{ name: "a", x: 1 }, { name: "a", x: 2 }];
+  assert.deepEqual(patched({}, { list: [...twice, { name: "b", $patch: "delete" }] }), {
+    list: twice,
+  });
+  assert.deepEqual(patched({}, { m: { a: 1, b: null } }), { m: { a: 1 } });
+  assert.deepEqual(patched({}, { m: { $patch: "merge", a: 1 } }), { m: {} });
 });

@@ -302,6 +302,48 @@ export const patches: readonly Behaviour[] = [
     },
   },
   {
+    name: "patches that end in nothing, or in a null among texts, are refused",
+    async run(t) {
+      await make(t);
+      await refused(
+        t.patch(t.configMaps("a"), JSON_PATCH, [{ op: "replace", path: "", value: null }]),
+        REJECTED,
+      );
+      const error = await refused(
+        t.patch(t.configMaps("a"), JSON_PATCH, [
+          { op: "add", path: "/metadata/finalizers", value: [null] },
+        ]),
+        { code: 422, reason: "Invalid" },
+      );
+      const fields = error.causes.map(({ field }) => field ?? "");
+      assert.ok(fields.every((field) => field.startsWith("metadata.finalizers")), error.message);
+    },
+  },
+  {
+    name: "a strategic patch deletes and adds in one, and checks the order that it asks for",
+    async run(t) {
+      const x = (name: string) => `example.com/${name}`;
+      await t.create(t.configMaps(), { metadata: { name: "a", finalizers: [x("a"), x("b")] } });
+      const patched = await t.patch(t.configMaps("a"), STRATEGIC, {
+        metadata: {
+          "$deleteFromPrimitiveList/finalizers": [x("a")],
+          finalizers: [x("c")],
+          "$setElementOrder/finalizers": [x("c"), x("b")],
+        },
+      });
+      assert.deepEqual(patched.metadata.finalizers, [x("c"), x("b")]);
+      const error = await t.patch(t.configMaps("a"), STRATEGIC, {
+        metadata: {
+          finalizers: [x("c"), x("b")],
+          "$setElementOrder/finalizers": [x("b"), x("c")],
+        },
+      }).then(() => assert.fail("it was accepted"), (error) => error);
+      assert.equal(error.status, 500);
+      assert.match(error.message, /doesn't match \$setElementOrder list/);
+      await t.patch(t.configMaps("a"), MERGE, { metadata: { finalizers: null } });
+    },
+  },
+  {
     name: "a patch of an unknown media type is 415",
     async run(t) {
       await make(t);
