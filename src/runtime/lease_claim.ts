@@ -57,8 +57,10 @@ export class LeaseClaim {
   #lease: JsonValue = undefined;
   #record: LeaseRecord = NO_RECORD;
   #observedAt = 0;
-  /** Monotonic time at which the lease was first found missing, since it was last there. */
+  /** Monotonic time at which the lease was first found missing, in an unbroken row of such findings. */
   #missingSince: number | undefined;
+  /** Monotonic time of the last of them. */
+  #missingAt = 0;
   /** A write was sent and its answer never came. */
   #uncertain = false;
   /** renewTime of our last writes: one of them may be carried out long after it was given up. */
@@ -109,9 +111,12 @@ export class LeaseClaim {
     try {
       this.#observe(await this.#request("GET", undefined, signal));
     } catch (error) {
-      if (!isNotFound(error)) throw error;
+      if (!isNotFound(error)) {
+        this.#missingSince = undefined;
+        throw error;
+      }
       this.#lease = undefined;
-      this.#missingSince ??= this.#options.clock.monotonic();
+      this.#noteMissing();
       // Within our own term nobody else can have held it. Past that, somebody may, unseen by us.
       const known = this.#record.holder !== "" && !inOwnTerm;
       if (known && now < this.expiresAt) return { held: false };
@@ -177,6 +182,15 @@ export class LeaseClaim {
     if (this.#sent.length > SENT_MAX) this.#sent.shift();
     this.#observe(await this.#request(method, body, signal));
     return { held: true, since };
+  }
+
+  /** Whoever has not looked for a whole term, or in vain, cannot know that it was missing all the time. */
+  #noteMissing(): void {
+    const now = this.#options.clock.monotonic();
+    const isContinuous = now - this.#missingAt < this.#record.durationSeconds * 1000;
+    if (!isContinuous) this.#missingSince = undefined;
+    this.#missingSince ??= now;
+    this.#missingAt = now;
   }
 
   #observe(lease: JsonValue): void {

@@ -25,8 +25,8 @@ const LIKELIHOOD = {
   "reset-after-commit": 0.05,
   "slow-answer": 0.15,
   // Reads of collections.
-  "list-410": 0.15,
-  "continue-410": 0.4,
+  "list-410": 0.2,
+  "continue-410": 0.6,
   "watch-open-410": 0.1,
   "watch-list-refused": 0.5,
   "read-429-retry-after": 0.08,
@@ -87,7 +87,7 @@ export class Faults {
     const sort = random.next();
     this.calm = sort < CALM_SHARE;
     this.slow = !this.calm && sort < CALM_SHARE + SLOW_SHARE;
-    const intensity = 0.2 + random.next();
+    const intensity = 0.2 + 1.8 * random.next();
     for (const fault of FAULTS) {
       const [isOn, weight] = [random.next() < 0.5, 0.3 + random.next()];
       if (isOn && !this.calm && !this.slow) {

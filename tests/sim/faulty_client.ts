@@ -125,7 +125,10 @@ export class FaultyClient implements RestClient {
       this.#network.clock.setTimer(0, () => this.#network.crash(this.#process, fate));
     }
     const value = await this.#process.receive(outcome);
-    this.#witness.answered(this.#channel, request, value, sentAt);
+    // Who has given up on an answer does not learn from it.
+    if (!request.abortSignal?.aborted) {
+      this.#witness.answered(this.#channel, request, value, sentAt);
+    }
     return value;
   }
 
@@ -139,7 +142,10 @@ export class FaultyClient implements RestClient {
     const outcome = fate === undefined ? this.#reach(request) : failureOf(fate, request);
     if (backMs > 0) await this.#settled(outcome).then(() => this.#pass(backMs));
     const value = await this.#process.receive(outcome);
-    this.#witness.answered(this.#channel, request, value, sentAt);
+    // Who has given up on an answer does not learn from it.
+    if (!request.abortSignal?.aborted) {
+      this.#witness.answered(this.#channel, request, value, sentAt);
+    }
     return value;
   }
 

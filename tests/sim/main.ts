@@ -1,9 +1,9 @@
 /**
  * Runs the simulation from the command line.
  *
- *     deno run -A tests/sim/main.ts [--seed=N [--trace]] [--from=N] [--seeds=N] [--json]
+ *     deno run -A tests/sim/main.ts [--seed=N [--trace]] [--from=N] [--seeds=N] [--first] [--json]
  *
- * Exits with 1 when an invariant did not hold. With --json: one line a seed, for other programs.
+ * Exits with 1 when an invariant did not hold. With --first it stops there. With --json: one line a seed, for other programs.
  */
 import { type FaultCounts, noCounts } from "./faults.ts";
 import { run, type RunResult } from "./simulation.ts";
@@ -42,13 +42,14 @@ for (let number = from; number < from + seeds; number++) {
   requestsMax = Math.max(requestsMax, result.requestsMax);
   restMax = Math.max(restMax, result.restAfterMs);
   if (flag("json")) {
-    say(JSON.stringify({ ...result, trace: undefined }));
+    say(JSON.stringify({ ...result, trace: undefined, excerpt: undefined }));
   } else {
     if (flag("trace")) { for (const line of result.trace) say(line); }
     if (result.violations.length > 0) report(result);
     if (seed !== undefined) say(`write log ${result.hash} (${result.writes} writes)`);
   }
   if (result.violations.length > 0) failed++;
+  if (failed > 0 && flag("first")) break;
 }
 if (!flag("json")) {
   say(JSON.stringify(counts));

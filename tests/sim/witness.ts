@@ -125,6 +125,8 @@ export class ProcessWitness implements Witness {
     if (this.#requests === REQUESTS_PER_MINUTE_MAX + 1) {
       const detail = `${this.process.name} sent more than ${REQUESTS_PER_MINUTE_MAX} requests`;
       this.#journal.violate("no process sends requests in a hot loop", detail);
+      // A loop without a wait would never give the clock a turn again.
+      this.process.crash();
     }
   }
 
