@@ -2,7 +2,7 @@
 DENO ?= scripts/deno
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check manifests docs build bench fmt
+.PHONY: help demo test check manifests docs build bpf bench fmt
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ docs: ## Generate the reference pages from the code
 
 build: ## Compile dist/podconfigmap-controller
 	$(DENO) task build
+
+bpf: ## Compile the eBPF objects anew (needs clang, llvm and libbpf's headers)
+	$(DENO) run --allow-all --no-check scripts/bpf.ts
 
 bench: ## Measure against a real API server (needs KUBEBUILDER_ASSETS)
 	$(DENO) task bench
