@@ -32,6 +32,7 @@ const LAYERS: Readonly<Record<string, readonly string[] | undefined>> = {
   "src/commands/": undefined,
   "src/mod.ts": undefined,
   "ffi/": [],
+  "bpf/": [],
   "tests/": undefined,
   "scripts/": undefined,
   "main.ts": undefined,
