@@ -26,6 +26,7 @@ import { givenOptions, type InvocationOf } from "../ops/options/parse.ts";
 import type { OptionsOf } from "../ops/options/table.ts";
 import { processStartSeconds, processUsage } from "../ops/process_usage.ts";
 import { versionInfo } from "../ops/version.ts";
+import { KubeConnectionError } from "../runtime/ports/errors.ts";
 import { jsonCodec } from "../runtime/json_codec.ts";
 import { runTasks, type Task } from "../runtime/lifecycle.ts";
 import { EXIT, type Shell } from "./shell.ts";
@@ -63,10 +64,16 @@ export async function controller(
     });
   } catch (error) {
     shell.printError(`${(error as Error).message}\n`);
-    return error instanceof KubeconfigError ? EXIT.usage : EXIT.failed;
+    return isMisconfigured(error) ? EXIT.usage : EXIT.failed;
   }
   using _clients = clients;
   return await runController({ options, shell, signal, log, clients });
+}
+
+/** A kubeconfig that is wrong, or names a file that cannot be read. */
+function isMisconfigured(error: unknown): boolean {
+  return error instanceof KubeconfigError ||
+    (error instanceof KubeConnectionError && error.failure === "credentials");
 }
 
 /** What the controller itself needs of its options; how to reach the cluster is decided before. */

@@ -1,9 +1,9 @@
 /**
  * The controller on a real cluster, with the manifests of `deploy/` and its own service account.
  *
- * One control plane, in four acts. In the first and the third, behaviours run side by side, each in
- * namespaces of its own, as users of a cluster do: in the first they share one controller that
- * serves all namespaces, in the third each has one that serves its namespace.
+ * Behaviours run side by side where they can, each in namespaces of its own, as users of a cluster
+ * do: first they share one controller that serves all namespaces, later each has one that serves its
+ * namespace. Trouble is made on a second control plane at the same time.
  */
 import assert from "node:assert/strict";
 import { testNeeding } from "../support/requirements.ts";
@@ -14,54 +14,68 @@ import { NAMES } from "./names.ts";
 import { PCMCS } from "./pcmcs.ts";
 import { PODS } from "./pods.ts";
 import { replicas } from "./replicas.ts";
+import { askedFor, granted, refusedByRbac } from "./rights.ts";
 import { SETTINGS } from "./settings.ts";
 import { type Behaviour, Stage, warnings } from "./stage.ts";
 import { TENANTS } from "./tenants.ts";
-
-const ACTS = Deno.env.get("ACTS") ?? "1234";
+import { trouble, TROUBLE_PLANE } from "./trouble.ts";
 
 testNeeding({
   needs: ["KUBEBUILDER_ASSETS"],
-  name: "the controller on a real cluster, with the rights of deploy/",
+  name: "on a real cluster, with the rights of deploy/",
   async fn(t) {
     await using stage = await Stage.open();
-    await using controller = await stage.start("controller-1");
-    await controller.ready();
-    if (ACTS.includes("1")) {
-      const leftovers = await leaveSomeBehind(stage, controller);
-      const leftoversStep: Behaviour = { name: LEFTOVERS_NAME, run: () => leftoversGo(leftovers) };
-      await sideBySide(t, stage, [
-        leftoversStep,
-        ...PODS,
-        ...PCMCS,
-        ...CONFIG_MAPS,
-        ...CONFLICTS,
-        ...NAMES,
-      ]);
-      await t.step("the controller's log warns of conflicts and of nothing else", async () => {
-        const lines = warnings(await controller.process.log());
-        assert.deepEqual(lines.filter((line) => !line.includes("NameConflict")), []);
-      });
-    }
-    if (ACTS.includes("2")) await replicas(t, stage, controller);
-    await controller.stop();
-    if (ACTS.includes("3")) await sideBySide(t, stage, [...TENANTS, ...SETTINGS]);
+    await using troubled = await Stage.open(TROUBLE_PLANE);
+    await Promise.all([
+      atTheSameTime(t, "in trouble", (t) => trouble(t, troubled)),
+      atTheSameTime(t, "in use", (t) => inUse(t, stage)),
+    ]);
+    await t.step(
+      "deploy/rbac.yaml grants what the controller asks for, and nothing else",
+      async () => {
+        const asked = await askedFor([stage.plane, troubled.plane]);
+        assert.deepEqual(asked, await granted());
+      },
+    );
   },
 });
 
-/** Steps that run at the same time. */
+async function inUse(t: Deno.TestContext, stage: Stage): Promise<void> {
+  await using controller = await stage.start("controller-1");
+  await controller.ready();
+  const leftovers = await leaveSomeBehind(stage, controller);
+  await sideBySide(t, stage, [
+    { name: LEFTOVERS_NAME, run: () => leftoversGo(leftovers) },
+    ...PODS,
+    ...PCMCS,
+    ...CONFIG_MAPS,
+    ...CONFLICTS,
+    ...NAMES,
+  ]);
+  await t.step("the controller's log warns of conflicts and of nothing else", async () => {
+    const lines = warnings(await controller.process.log());
+    assert.deepEqual(lines.filter((line) => !line.includes("NameConflict")), []);
+  });
+  await replicas(t, stage, controller);
+  await t.step("no request was refused for lack of a right", async () => {
+    assert.deepEqual(await refusedByRbac(stage.plane), []);
+  });
+  await sideBySide(t, stage, [...TENANTS, ...SETTINGS]);
+}
+
 async function sideBySide(
   t: Deno.TestContext,
   stage: Stage,
   behaviours: readonly Behaviour[],
 ): Promise<void> {
-  await Promise.all(behaviours.map(({ name, run }) =>
-    t.step({
-      name,
-      fn: () => run(stage),
-      sanitizeOps: false,
-      sanitizeResources: false,
-      sanitizeExit: false,
-    })
-  ));
+  await Promise.all(behaviours.map(({ name, run }) => atTheSameTime(t, name, () => run(stage))));
+}
+
+/** A step beside which others run. */
+async function atTheSameTime(
+  t: Deno.TestContext,
+  name: string,
+  fn: (t: Deno.TestContext) => Promise<void>,
+): Promise<void> {
+  await t.step({ name, fn, sanitizeOps: false, sanitizeResources: false, sanitizeExit: false });
 }

@@ -83,11 +83,13 @@ export class Stage implements AsyncDisposable {
   readonly plane: ControlPlane;
   /** Of the controller's service account. */
   readonly kubeconfig: string;
+  readonly #hasControllerManager: boolean;
   #namespaces = 0;
 
-  private constructor(plane: ControlPlane, kubeconfig: string) {
+  private constructor(plane: ControlPlane, kubeconfig: string, options: ControlPlaneOptions) {
     this.plane = plane;
     this.kubeconfig = kubeconfig;
+    this.#hasControllerManager = options.controllerManager ?? true;
   }
 
   static async open(options: ControlPlaneOptions = {}): Promise<Stage> {
@@ -98,7 +100,7 @@ export class Stage implements AsyncDisposable {
       await eventually("PodConfigMapConfigs are served", async () => {
         return (await plane.request("GET", `${GROUP}/podconfigmapconfigs`)).status === 200;
       });
-      return new Stage(plane, await controllerKubeconfig(plane));
+      return new Stage(plane, await controllerKubeconfig(plane), options);
     } catch (error) {
       await plane.stop();
       throw error;
@@ -114,6 +116,11 @@ export class Stage implements AsyncDisposable {
   async namespace(prefix: string): Promise<Namespace> {
     const name = `${prefix}-${++this.#namespaces}`;
     await this.plane.createNamespace(name);
+    if (!this.#hasControllerManager) {
+      // Pods need it.
+      const body = { metadata: { name: "default" } };
+      await this.plane.expect("POST", `/api/v1/namespaces/${name}/serviceaccounts`, body);
+    }
     return new Namespace(this.plane, name);
   }
 

@@ -21,6 +21,8 @@ export interface AuditEntry {
     readonly apiGroup?: string;
     readonly subresource?: string;
   };
+  /** Among others what the authorizer decided, and why. */
+  readonly annotations?: Readonly<Record<string, string>>;
   readonly responseStatus?: { readonly code?: number; readonly reason?: string };
   readonly requestReceivedTimestamp: string;
   readonly stageTimestamp: string;
