@@ -1,6 +1,8 @@
 /**
  * Typed verbs over the REST port, for reads and writes of single objects.
  *
+ * - So many attempts at a time; the others wait, before their deadline begins and their body is put
+ *   into words: memory is bounded, however many objects are to be written, and however large.
  * - One deadline per attempt. An attempt that passes it, or whose caller aborts, is abandoned at once,
  *   whatever the transport does; nothing is left behind (timer, listener).
  * - Retries only what the server asked to have retried (429 and 5xx with `Retry-After`), and reads that
@@ -13,6 +15,7 @@
  */
 import { type Clock, sleep } from "../lib/clock.ts";
 import { requestJson } from "./deadline.ts";
+import { Permits } from "./permits.ts";
 import { isNotFound, KubeApiError, KubeConnectionError } from "./ports/errors.ts";
 import type { JsonValue, RequestOptions, RestClient } from "./ports/rest.ts";
 import { resourcePath, type ResourceType } from "./resource.ts";
@@ -30,6 +33,8 @@ export interface ApiClientOptions {
   readonly clock: Clock;
   /** Deadline of one attempt. Default 15 s. */
   readonly timeoutMs?: number;
+  /** Attempts at a time. Default 64. */
+  readonly concurrency?: number;
   /** @throws {LeadershipLostError} when this process must not write. */
   readonly beforeWrite?: () => void;
   readonly metrics?: RequestMetrics;
@@ -63,6 +68,7 @@ interface Call {
 }
 
 const TIMEOUT_MS = 15_000;
+const CONCURRENCY = 64;
 /** Further attempts after the first. */
 const RETRIES_MAX = 10;
 /** No retry begins later than this after the first attempt began. */
@@ -73,9 +79,11 @@ const READ_RETRY_MS = 100;
 
 export class ApiClient {
   readonly #options: ApiClientOptions;
+  readonly #permits: Permits;
 
   constructor(options: ApiClientOptions) {
     this.#options = options;
+    this.#permits = new Permits(options.concurrency ?? CONCURRENCY);
   }
 
   /** @throws {KubeApiError | KubeConnectionError}, or the reason of `signal`; so do all verbs. */
@@ -161,7 +169,7 @@ export class ApiClient {
     const startedAt = clock.monotonic();
     for (let retries = 0;; retries++) {
       try {
-        return await this.#attempt(call);
+        return await this.#permitted(call);
       } catch (error) {
         const delay = retryDelayMs(verb, error, retries);
         const elapsed = clock.monotonic() - startedAt;
@@ -169,6 +177,16 @@ export class ApiClient {
         // Throws the reason of `signal` when that has aborted meanwhile.
         await sleep(clock, delay, signal);
       }
+    }
+  }
+
+  async #permitted(call: Call): Promise<JsonValue> {
+    const wait = this.#permits.acquire(call.signal);
+    if (wait) await wait;
+    try {
+      return await this.#attempt(call);
+    } finally {
+      this.#permits.release();
     }
   }
 

@@ -19,7 +19,13 @@ const JSON_PATCH = "application/json-patch+json";
 /** Answers in turn; the last one is given again and again. A function decides by itself. */
 type Answer = JsonValue | Error | ((request: RequestOptions) => Promise<JsonValue>);
 
-function setUp(answers: Answer[], options: { beforeWrite?: () => void; timeoutMs?: number } = {}) {
+interface SetUpOptions {
+  beforeWrite?: () => void;
+  timeoutMs?: number;
+  concurrency?: number;
+}
+
+function setUp(answers: Answer[], options: SetUpOptions = {}) {
   const clock = new VirtualClock();
   const requests: RequestOptions[] = [];
   const observed: string[] = [];
@@ -223,4 +229,29 @@ Deno.test("a transport that throws at once rejects like any other", async () => 
   }]);
   await assert.rejects(client.update(MAPS, AT, {}), TypeError);
   assert.equal(clock.pendingTimers, 0);
+});
+
+Deno.test("attempts beyond the bound wait, before their deadline and the fence", async () => {
+  const finish: (() => void)[] = [];
+  let fenced = 0;
+  const { client, clock, requests } = setUp(
+    [() => new Promise((resolve) => finish.push(() => resolve({ kind: "ConfigMap" })))],
+    { concurrency: 2, timeoutMs: 1_000, beforeWrite: () => fenced++ },
+  );
+  const stop = new AbortController();
+  const first = [1, 2].map(() => client.create(MAPS, { namespace: "ns" }, {}));
+  const third = client.create(MAPS, { namespace: "ns" }, {});
+  const given = watch(client.create(MAPS, { namespace: "ns" }, {}, stop.signal));
+  await clock.advance(900);
+  assert.equal(requests.length, 2);
+  assert.equal(fenced, 2);
+  stop.abort("enough");
+  await clock.settle();
+  assert.equal(given.end, "enough");
+  for (const end of finish.splice(0)) end();
+  await Promise.all(first);
+  await clock.advance(900);
+  assert.equal(requests.length, 3);
+  finish[0]?.();
+  assert.deepEqual(await third, { kind: "ConfigMap" });
 });
