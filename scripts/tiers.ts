@@ -48,6 +48,14 @@ export const TIERS: readonly Tier[] = [
     timeoutMs: 5 * MINUTE_MS,
   },
   {
+    name: "kernel",
+    paths: ["ffi", "bpf", "tests/kernel"],
+    parallel: false,
+    sanitize: false,
+    confine: false,
+    timeoutMs: 3 * MINUTE_MS,
+  },
+  {
     name: "e2e",
     paths: ["tests/e2e"],
     parallel: false,
