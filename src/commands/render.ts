@@ -12,7 +12,12 @@ import { PCMCS, PODS } from "../controllers/resources.ts";
 import type { PodFacts } from "../domain/model.ts";
 import type { ConfigMapBody } from "../domain/plan.ts";
 import { planPod } from "../domain/plan_pod.ts";
-import { type PcmcView, projectPcmc, projectPod } from "../domain/projections.ts";
+import {
+  type PcmcView,
+  projectPcmc,
+  projectPod,
+  projectPodDocument,
+} from "../domain/projections.ts";
 import type { OptionsOf } from "../ops/options/table.ts";
 import type { JsonObject, RestClient } from "../runtime/ports/rest.ts";
 import { resourcePath, type ResourceType } from "../runtime/resource.ts";
@@ -24,8 +29,13 @@ const NIL_UID = "00000000-0000-0000-0000-000000000000";
 /** Connects only when asked for live objects. */
 export type Connect = () => Promise<RestClient & Disposable>;
 
+interface PodInput extends PodFacts {
+  /** As JSON: what templates see. */
+  readonly object: unknown;
+}
+
 interface Inputs {
-  pods: PodFacts[];
+  pods: PodInput[];
   pcmcs: PcmcView[];
 }
 
@@ -75,7 +85,7 @@ function collect(
   for (const manifest of manifests) {
     const object = withMetadata(manifest.object, namespace);
     if (manifest.kind === "Pod" && manifest.apiVersion === "v1") {
-      inputs.pods.push(projectPod({ ...object, status: withPhase(object["status"]) }));
+      inputs.pods.push(podInput({ ...object, status: withPhase(object["status"]) }));
     } else if (manifest.kind === PCMC_KIND && manifest.apiVersion.startsWith(`${API_GROUP}/`)) {
       inputs.pcmcs.push(projectPcmc(object));
     } else skipped.push(`${manifest.kind} ${manifest.name}`);
@@ -84,6 +94,10 @@ function collect(
     shell.printError(`Skipped, neither Pod nor ${PCMC_KIND}: ${skipped.join(", ")}\n`);
   }
   return inputs;
+}
+
+function podInput(object: unknown): PodInput {
+  return { ...projectPod(object), object };
 }
 
 function withMetadata(object: Readonly<Record<string, unknown>>, namespace: string) {
@@ -110,7 +124,7 @@ async function addLive(
     const known = new Set(given.map((object) => `${object.namespace}/${object.name}`));
     given.push(...live.filter((object) => !known.has(`${object.namespace}/${object.name}`)));
   };
-  add(inputs.pods, (await list(rest, PODS, namespace)).map(projectPod));
+  add(inputs.pods, (await list(rest, PODS, namespace)).map(podInput));
   add(inputs.pcmcs, (await list(rest, PCMCS, namespace)).map(projectPcmc));
 }
 
@@ -140,6 +154,7 @@ function plan({ pods, pcmcs }: Inputs, problems: string[]): ConfigMapBody[] {
       pcmcs: pcmcs.filter(({ namespace }) => namespace === pod.namespace),
       observed: [],
       served: false,
+      document: (fields) => projectPodDocument(pod.object, fields),
     });
     for (const { decision } of pairs) {
       if (decision.kind === "create") bodies.push(decision.body);

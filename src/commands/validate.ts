@@ -1,6 +1,7 @@
 /** `validate`: checks PodConfigMapConfig manifests offline, with every problem and its field path. */
 import { decodePcmc, formatProblem, type Problem } from "../api/decode.ts";
 import { API_GROUP, API_GROUP_VERSION, PCMC_KIND } from "../api/well_known.ts";
+import { compileSpec } from "../domain/compiled_spec.ts";
 import type { OptionsOf } from "../ops/options/table.ts";
 import { type Manifest, ManifestError, readManifests } from "./manifests.ts";
 import { EXIT, type Shell } from "./shell.ts";
@@ -44,7 +45,8 @@ function check(manifest: Manifest): Finding {
     return { ...about, result: "skipped", problems: [], warnings: [] };
   }
   const decoded = decodePcmc(manifest.object);
-  const problems = [...(decoded.ok ? [] : decoded.problems)];
+  const compiled = decoded.ok ? compileSpec(decoded.value.spec) : decoded;
+  const problems = [...(compiled.ok ? [] : compiled.problems)];
   if (apiVersion !== API_GROUP_VERSION && !problems.some(({ path }) => path === "apiVersion")) {
     problems.push({ path: "apiVersion", message: `must be ${API_GROUP_VERSION}` });
   }

@@ -14,11 +14,13 @@ import { LeaderElector } from "../runtime/leader_election.ts";
 import type { Change } from "../runtime/store.ts";
 import { type Caches, createCaches, type InformerState } from "./caches.ts";
 import type { ControllerDependencies } from "./settings.ts";
+import { PodDocuments } from "./pod_documents.ts";
 import { Term } from "./term.ts";
 
 export class Manager {
   readonly #dependencies: ControllerDependencies;
   readonly #caches: Caches;
+  readonly #documents: PodDocuments;
   #term: Term | undefined;
 
   constructor(dependencies: ControllerDependencies) {
@@ -26,15 +28,24 @@ export class Manager {
     this.#caches = createCaches(dependencies);
     // Subscribed once: the caches outlive terms, and a standby's changes concern nobody.
     const { pods, pcmcs, configMaps } = this.#caches;
+    this.#documents = new PodDocuments({
+      dependencies,
+      pcmcs,
+      changed: (podKey) => this.#term?.documentChanged(podKey),
+    });
     pods.subscribe((change: Change<PodFacts>) => this.#term?.podChanged(change));
-    pcmcs.subscribe((change: Change<PcmcView>) => this.#term?.pcmcChanged(change));
+    pcmcs.subscribe((change: Change<PcmcView>) => {
+      const namespace = (change.after ?? change.before)?.namespace;
+      if (namespace !== undefined) this.#documents.pcmcChanged(namespace);
+      this.#term?.pcmcChanged(change);
+    });
     configMaps.subscribe((change: Change<ObservedConfigMap>) =>
       this.#term?.configMapChanged(change)
     );
   }
 
   get informers(): readonly InformerState[] {
-    return this.#caches.informers;
+    return [...this.#caches.informers, ...this.#documents.informers];
   }
 
   get caches(): Caches {
@@ -48,7 +59,10 @@ export class Manager {
   /** Works until `signal` aborts; resolves once everything has ended and the lease is released. */
   async run(signal: AbortSignal): Promise<void> {
     const informing = new AbortController();
-    const informers = this.#caches.informers.map((informer) => informer.run(informing.signal));
+    const informers = [
+      ...this.#caches.informers.map((informer) => informer.run(informing.signal)),
+      this.#documents.run(informing.signal),
+    ];
     try {
       await Promise.race([this.#work(signal), ...informers.map(endedTooEarly)]);
     } finally {
@@ -95,6 +109,7 @@ export class Manager {
     const term = new Term({
       dependencies: this.#dependencies,
       caches: this.#caches,
+      documents: this.#documents,
       api,
       recorder,
     });

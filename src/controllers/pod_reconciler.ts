@@ -19,6 +19,7 @@ import type { AbsenceCheck } from "./absence_check.ts";
 import type { Caches } from "./caches.ts";
 import type { ConfigMapWriter } from "./config_map_writer.ts";
 import type { Ledger, PairState } from "./ledger.ts";
+import type { PodDocuments } from "./pod_documents.ts";
 
 /** Kubernetes' garbage collector gets this long to remove the ConfigMaps of a deleted Pod. */
 export const LEFTOVER_GRACE_MS = 60_000;
@@ -29,6 +30,7 @@ const TERMINATING_RECHECK_MS = 30_000;
 
 export interface PodReconcilerOptions {
   readonly caches: Caches;
+  readonly documents: Pick<PodDocuments, "get">;
   readonly writer: ConfigMapWriter;
   readonly absence: AbsenceCheck;
   readonly ledger: Ledger;
@@ -68,7 +70,7 @@ export class PodReconciler {
   }
 
   async reconcile(key: string, signal: AbortSignal): Promise<PodResult> {
-    const { caches, served } = this.#options;
+    const { caches, documents, served } = this.#options;
     const [namespace, podName] = splitKey(key);
     const pod = caches.pods.get(key);
     const observed = caches.configMaps.byIndex("pod", key);
@@ -79,6 +81,7 @@ export class PodReconciler {
       pcmcs,
       observed,
       served: pod !== undefined && pod.nodeName !== "" && served(pod.nodeName),
+      document: (fields) => documents.get(namespace, key, fields),
     });
     if (pod !== undefined) this.#missedSince.delete(key);
     this.#dropUnmatched(key, pcmcs, plan);
@@ -159,7 +162,8 @@ export class PodReconciler {
         return { state: "waiting", wrote: true, recheckMs: 0 };
       case "wait":
         return {
-          state: "waiting",
+          // What is missing is on its way, and brings the key back.
+          state: decision.reason === "pod-fields" ? "pending" : "waiting",
           wrote: false,
           ...(decision.reason === "configmap-terminating" && {
             recheckMs: TERMINATING_RECHECK_MS,
@@ -185,7 +189,7 @@ export class PodReconciler {
     pcmc: PcmcView,
     { at, signal }: { at: { namespace: string; name: string }; signal: AbortSignal },
   ): Promise<PairResult> {
-    const { caches, writer, served } = this.#options;
+    const { caches, documents, writer, served } = this.#options;
     const found = await writer.read(at, signal);
     const pod = caches.pods.get(podKey);
     // Gone again, or the Pod is: the next pass sees it.
@@ -198,6 +202,7 @@ export class PodReconciler {
       pcmcs: [pcmc],
       observed: [found],
       served: served(pod.nodeName),
+      document: (fields) => documents.get(pod.namespace, podKey, fields),
     });
     const [pair] = pairs;
     if (pair === undefined || pair.decision.kind === "create") {

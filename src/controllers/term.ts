@@ -20,6 +20,7 @@ import { AbsenceCheck } from "./absence_check.ts";
 import type { Caches } from "./caches.ts";
 import { ConfigMapWriter } from "./config_map_writer.ts";
 import { Ledger } from "./ledger.ts";
+import type { PodDocuments } from "./pod_documents.ts";
 import { PcmcReconciler } from "./pcmc_reconciler.ts";
 import { PodReconciler } from "./pod_reconciler.ts";
 import type { ControllerDependencies } from "./settings.ts";
@@ -30,6 +31,7 @@ const SLOW_RETRY_MS = 30_000;
 export interface TermOptions {
   readonly dependencies: ControllerDependencies;
   readonly caches: Caches;
+  readonly documents: PodDocuments;
   readonly api: ApiClient;
   readonly recorder: EventRecorder;
 }
@@ -46,7 +48,7 @@ export class Term {
   readonly #staleSince = new Map<string, number>();
 
   constructor(options: TermOptions) {
-    const { dependencies, caches, api, recorder } = options;
+    const { dependencies, caches, documents, api, recorder } = options;
     const { clock, settings, runtimeMetrics } = dependencies;
     this.#dependencies = dependencies;
     this.#caches = caches;
@@ -56,6 +58,7 @@ export class Term {
     const log = dependencies.log.with({ logger: "controller" });
     const pods = new PodReconciler({
       caches,
+      documents,
       writer: new ConfigMapWriter({ api, store: caches.configMaps, metrics: dependencies.metrics }),
       absence: new AbsenceCheck(api, clock),
       ledger: this.#ledger,
@@ -147,6 +150,11 @@ export class Term {
       const pod = configMapOwners(object)?.pod;
       if (pod !== undefined) this.#enqueuePod(objectKey(object.namespace, pod), cause === "list");
     }
+  }
+
+  /** What templates see of that Pod has changed. */
+  documentChanged(podKey: string): void {
+    this.#enqueuePod(podKey, false);
   }
 
   /** Opens the books of a PCMC's current generation, and has every Pod that it concerns looked at. */

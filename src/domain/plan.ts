@@ -62,8 +62,12 @@ export type Decision =
   }
   /** Immutable: delete it now; the next plan creates it. */
   | ({ readonly kind: "recreate" } & Preconditions)
-  /** Nothing can be done now: the object, or the Pod, is on its way out. */
-  | { readonly kind: "wait"; readonly reason: "configmap-terminating" | "pod-terminating" }
+  /** Nothing can be done now: the object, or the Pod, is on its way out, or not known well enough. */
+  | {
+    readonly kind: "wait";
+    /** `pod-fields`: what the templates need of the Pod is still being read. */
+    readonly reason: "configmap-terminating" | "pod-terminating" | "pod-fields";
+  }
   /** The name belongs to an object of someone else. */
   | { readonly kind: "conflict"; readonly name: string };
 

@@ -14,7 +14,8 @@ import {
   desiredConfigMap,
   plan,
 } from "./plan.ts";
-import type { PcmcView } from "./projections.ts";
+import type { PcmcView, PodDocument } from "./projections.ts";
+import type { PodFields } from "./pod_fields.ts";
 import { renderData } from "./render.ts";
 
 export interface PodPlanInput {
@@ -28,12 +29,17 @@ export interface PodPlanInput {
   readonly observed: readonly ObservedConfigMap[];
   /** Whether the Pod's node has a ready eBPF agent. */
   readonly served: boolean;
+  /**
+   * The Pod with at least those fields; undefined while they are not known. Asked only for a PCMC with
+   * templates, which then goes by what it says, not by `pod`: a rendering is of one moment's state.
+   */
+  readonly document?: ((fields: PodFields) => PodDocument | undefined) | undefined;
 }
 
 /** No ConfigMap can be made as things are; what exists stays as it is. */
 export interface Unrenderable {
   readonly kind: "unrenderable";
-  readonly reason: "ConfigMapTooLarge";
+  readonly reason: "ConfigMapTooLarge" | "TemplateFailed";
   readonly message: string;
 }
 
@@ -74,7 +80,7 @@ export function planPod(input: PodPlanInput): PodPlan {
     const { spec } = pcmc;
     if (!spec?.selects(pod.labels)) return [];
     const name = configMapName(pod.name, pcmc.name);
-    return [planPair({ pcmc, spec, pod, name, observed: byName.get(name), served: input.served })];
+    return [planPair(input, { pcmc, spec, pod, name, observed: byName.get(name) })];
   });
   const wanted = new Set(pairs.map(({ name }) => name));
   const byPcmc = new Map(pcmcs.map((pcmc) => [pcmc.name, pcmc]));
@@ -102,22 +108,37 @@ export function planPod(input: PodPlanInput): PodPlan {
   return { pairs, removals, leftovers };
 }
 
-function planPair(options: {
+function planPair(input: PodPlanInput, options: {
   pcmc: PcmcView;
   spec: CompiledSpec;
   pod: PodFacts;
   name: string;
   observed: ObservedConfigMap | undefined;
-  served: boolean;
 }): PairPlan {
-  const { pcmc, spec, pod, name, observed } = options;
+  const { pcmc, spec, name, observed } = options;
+  const fields = spec.templateFields;
+  const document = fields === undefined ? undefined : input.document?.(fields);
+  const pod = document ?? options.pod;
   // Where no program is wanted, nothing is missing.
-  const status = spec.wantsEbpf ? ebpfStatus(pod, options.served) : "applied";
+  const status = spec.wantsEbpf ? ebpfStatus(pod, input.served) : "applied";
   const pair = { pcmc, name, ebpf: spec.wantsEbpf && !isFinished(pod) ? status : undefined };
   if (pod.terminating && (observed === undefined || observed.immutable)) {
     return { ...pair, decision: { kind: "wait", reason: "pod-terminating" } };
   }
-  const rendered = renderData({ pcmcName: pcmc.name, spec, pod, ebpfStatus: status });
+  if (fields !== undefined && document?.uid !== options.pod.uid) {
+    return { ...pair, decision: { kind: "wait", reason: "pod-fields" } };
+  }
+  const rendered = renderData({
+    pcmcName: pcmc.name,
+    spec,
+    pod,
+    ebpfStatus: status,
+    document: document?.document,
+  });
+  if (rendered.kind === "template-failed") {
+    const { message } = rendered;
+    return { ...pair, decision: { kind: "unrenderable", reason: "TemplateFailed", message } };
+  }
   if (rendered.kind === "too-large") {
     const message = `ConfigMap ${name} would hold ${rendered.bytes} bytes, ` +
       `more than the ${rendered.limit} that Kubernetes allows`;

@@ -7,9 +7,11 @@
 import { decodeSpec, decodeStatus, type Problem } from "../api/decode.ts";
 import type { PcmcStatus } from "../api/status_schema.ts";
 import { OUR_ANNOTATIONS, OUR_LABELS, POD_CONDITION_EBPF } from "../api/well_known.ts";
-import { type CompiledSpec, compileSpec } from "./compiled_spec.ts";
+import { type Compilation, type CompiledSpec, compileSpec } from "./compiled_spec.ts";
 import { dataDigest } from "./digest.ts";
 import type { ObservedConfigMap, OwnerReference, PodFacts } from "./model.ts";
+import type { PodFields } from "./pod_fields.ts";
+import { projectFields } from "./template/mod.ts";
 
 /** What is kept of a PodConfigMapConfig. */
 export interface PcmcView {
@@ -120,19 +122,34 @@ export function projectPcmc(object: unknown): PcmcView {
   const { metadata = {}, spec, status } = object as PartialPcmc;
   const { generation = 0, creationTimestamp } = metadata;
   const decoded = decodeSpec(spec);
+  const compiled: Compilation = decoded.ok ? compileSpec(decoded.value) : decoded;
   return {
     ...identityOf(metadata),
     generation,
     ...(creationTimestamp === undefined ? {} : { creationTimestamp }),
     terminating: Boolean(metadata.deletionTimestamp),
-    spec: decoded.ok ? compileSpec(decoded.value) : undefined,
-    problems: decoded.ok ? [] : decoded.problems,
+    spec: compiled.ok ? compiled.spec : undefined,
+    problems: compiled.ok ? [] : compiled.problems,
     status: decodeStatus(status),
   };
 }
 
 function hasMembers(map: object | null | undefined): boolean {
   return Object.keys(map ?? NOTHING).length > 0;
+}
+
+/** A Pod and those of its fields that templates can reach, as one moment's state. */
+export interface PodDocument extends PodFacts {
+  /** The Pod's JSON, projected. */
+  readonly document: unknown;
+}
+
+/** `fields`: what to keep. managedFields are never part of it. */
+export function projectPodDocument(object: unknown, fields: PodFields): PodDocument {
+  const { metadata = {} } = object as PartialPod;
+  const { managedFields: _, ...kept } = metadata as Record<string, unknown>;
+  const document = projectFields({ ...object as object, metadata: kept }, fields);
+  return { ...projectPod(object), document };
 }
 
 function keep(from: Strings | null | undefined, keys: readonly string[]): Strings {

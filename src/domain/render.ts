@@ -7,23 +7,29 @@ import { Buffer } from "node:buffer";
 import type { CompiledSpec, ListedKey } from "./compiled_spec.ts";
 import type { EbpfStatus } from "./ebpf_status.ts";
 import type { PodFacts } from "./model.ts";
+import { fromJson, TemplateError } from "./template/mod.ts";
 
 /** Bytes of all values together that the API server accepts in one ConfigMap; keys do not count. */
 export const CONFIG_MAP_BYTES_MAX = 1024 * 1024;
 
 export type Rendered =
   | { readonly kind: "data"; readonly data: Readonly<Record<string, string>> }
-  | { readonly kind: "too-large"; readonly bytes: number; readonly limit: number };
+  | { readonly kind: "too-large"; readonly bytes: number; readonly limit: number }
+  /** A template failed on this Pod; `message` is Go's, with data key, line and column. */
+  | { readonly kind: "template-failed"; readonly dataKey: string; readonly message: string };
 
 export interface RenderInput {
   readonly pcmcName: string;
   readonly spec: CompiledSpec;
   readonly pod: PodFacts;
+  /** The Pod's JSON, at least what the templates can reach of it; only needed where there are templates. */
+  readonly document?: unknown;
   /** Written where the spec has ebpfConfig. */
   readonly ebpfStatus: EbpfStatus;
 }
 
-export function renderData({ pcmcName, spec, pod, ebpfStatus }: RenderInput): Rendered {
+export function renderData(input: RenderInput): Rendered {
+  const { pcmcName, spec, pod, ebpfStatus } = input;
   const data: Record<string, string> = {
     podName: pod.name,
     namespace: pod.namespace,
@@ -36,6 +42,14 @@ export function renderData({ pcmcName, spec, pod, ebpfStatus }: RenderInput): Re
   if (spec.ebpfData !== undefined) {
     Object.assign(data, spec.ebpfData);
     data["ebpf_status"] = ebpfStatus;
+  }
+  for (const { dataKey, template } of spec.templates) {
+    try {
+      data[dataKey] = template.execute(fromJson(input.document));
+    } catch (error) {
+      if (!(error instanceof TemplateError)) throw error;
+      return { kind: "template-failed", dataKey, message: error.message };
+    }
   }
   const bytes = sizeOf(data);
   return bytes > CONFIG_MAP_BYTES_MAX

@@ -27,7 +27,14 @@ function render(spec: unknown, more: Partial<RenderInput> = {}) {
   const decoded = decodeSpec(spec);
   if (!decoded.ok) throw new Error(JSON.stringify(decoded.problems));
   const compiled = compileSpec(decoded.value);
-  return renderData({ pcmcName: "conf", spec: compiled, pod: POD, ebpfStatus: "pending", ...more });
+  if (!compiled.ok) throw new Error(JSON.stringify(compiled.problems));
+  return renderData({
+    pcmcName: "conf",
+    spec: compiled.spec,
+    pod: POD,
+    ebpfStatus: "pending",
+    ...more,
+  });
 }
 const dataOf = (spec: unknown, more?: Partial<RenderInput>) => {
   const rendered = render(spec, more);
