@@ -2,8 +2,8 @@
  * Keeps the status of one PodConfigMapConfig true, and tells people in Events when it turns bad.
  *
  * It reads the ledger, works the status out (`domain/status.ts`) and writes it only when it differs:
- * conditions and observedGeneration at once, counts alone at most every ten seconds. It never writes
- * a ConfigMap.
+ * conditions and observedGeneration at once, counts alone at most every ten seconds. Where the spec
+ * changes all the time, it writes once a second. It never writes a ConfigMap.
  */
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/log.ts";
@@ -15,6 +15,7 @@ import { nextStatus, statusChange, statusPatch } from "../domain/status.ts";
 import type { ApiClient } from "../runtime/api_client.ts";
 import type { Outcome } from "../runtime/controller.ts";
 import type { EventRecorder } from "../runtime/event_recorder.ts";
+import { Pace } from "../runtime/pace.ts";
 import { isNotFound } from "../runtime/ports/errors.ts";
 import type { JsonValue } from "../runtime/ports/rest.ts";
 import { objectKey } from "../runtime/resource.ts";
@@ -27,6 +28,9 @@ import type { DomainMetrics } from "./settings.ts";
 const COUNTS_INTERVAL_MS = 10_000;
 /** A generation usually settles within this: until then "still at it" is not worth a write. */
 const SETTLE_MS = 1_000;
+/** Writes of one status that do not wait, in a row; then one a second. */
+const WRITE_BURST = 10;
+const WRITE_INTERVAL_MS = 1_000;
 
 export interface PcmcReconcilerOptions {
   readonly caches: Caches;
@@ -43,8 +47,15 @@ export class PcmcReconciler {
   /** PCMC key -> monotonic ms of the last status write of this term. */
   readonly #writtenAt = new Map<string, number>();
 
+  readonly #pace: Pace;
+
   constructor(options: PcmcReconcilerOptions) {
     this.#options = options;
+    this.#pace = new Pace({
+      clock: options.clock,
+      burst: WRITE_BURST,
+      intervalMs: WRITE_INTERVAL_MS,
+    });
   }
 
   async reconcile(key: string, signal: AbortSignal): Promise<Outcome> {
@@ -52,7 +63,8 @@ export class PcmcReconciler {
     const pcmc = caches.pcmcs.get(key);
     if (pcmc === undefined || pcmc.terminating) {
       this.#writtenAt.delete(key);
-      if (pcmc === undefined) this.#forget(key);
+      // Also while someone's finalizer holds it: its ConfigMaps are gone or going.
+      this.#forget(key);
       return { kind: "done" };
     }
     const tally = ledger.tally(key);
@@ -72,6 +84,8 @@ export class PcmcReconciler {
     if (change === "none") return { kind: "done" };
     const rest = (this.#writtenAt.get(key) ?? -Infinity) + COUNTS_INTERVAL_MS - now;
     if (change === "counts-only" && rest > 0) return { kind: "after", ms: rest };
+    const pauseMs = this.#pace.take(key);
+    if (pauseMs > 0) return { kind: "after", ms: pauseMs };
     await this.#write(key, { pcmc, next, signal });
     return { kind: "done" };
   }

@@ -4,21 +4,24 @@
  * Level-triggered: it takes a Pod's key, reads the caches, plans (`domain/plan_pod.ts`) and applies.
  * Guarantees: nothing foreign is written or deleted; what goes because its PCMC or Pod is gone goes
  * only after a live read has confirmed that, so that a stale cache deletes nothing; a world that is
- * as wanted costs no request.
+ * as wanted costs no request; someone who keeps undoing what is written here, or a Pod that changes
+ * all the time, costs a write every two seconds.
  */
 import { unreachable } from "../lib/assert.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/log.ts";
 import { type PairPlan, planPod, type PodPlan, type Removal } from "../domain/plan_pod.ts";
 import type { PcmcView } from "../domain/projections.ts";
-import type { Outcome } from "../runtime/controller.ts";
 import { KubeApiError } from "../runtime/ports/errors.ts";
+import { Pace } from "../runtime/pace.ts";
 import { objectKey } from "../runtime/resource.ts";
 import { classify } from "../runtime/retry.ts";
+import { TokenBucket } from "../runtime/token_bucket.ts";
 import type { AbsenceCheck } from "./absence_check.ts";
 import type { Caches } from "./caches.ts";
 import type { ConfigMapWriter } from "./config_map_writer.ts";
 import type { Ledger, PairState } from "./ledger.ts";
+import { type PairResult, type PodResult, summarise } from "./pod_result.ts";
 import type { PodDocuments } from "./pod_documents.ts";
 
 /** Kubernetes' garbage collector gets this long to remove the ConfigMaps of a deleted Pod. */
@@ -27,6 +30,11 @@ export const LEFTOVER_GRACE_MS = 60_000;
 export const CONFLICT_RECHECK_MS = 20_000;
 /** The event of a terminating object's end requeues the key; this is for the event that never comes. */
 const TERMINATING_RECHECK_MS = 30_000;
+/** Passes that write, of one Pod: more than any Pod's life has in a row, then a bounded rate. */
+const WRITE_BURST = 20;
+const WRITE_INTERVAL_MS = 2_000;
+/** Log lines about Pods that need more. */
+const PACE_LOG = { burst: 3, refillMs: 60_000 };
 
 export interface PodReconcilerOptions {
   readonly caches: Caches;
@@ -46,27 +54,18 @@ export interface PodReconcilerOptions {
   readonly pairChanged: (pcmcKey: string) => void;
 }
 
-export interface PodResult {
-  readonly outcome: Outcome;
-  /** Whether anything was written. */
-  readonly wrote: boolean;
-}
-
-/** What became of one pair; `recheckMs` asks for another look. */
-interface PairResult {
-  readonly state: PairState;
-  readonly wrote: boolean;
-  readonly reason?: string;
-  readonly recheckMs?: number;
-}
-
 export class PodReconciler {
   readonly #options: PodReconcilerOptions;
   /** Keys of Pods that are gone but left ConfigMaps -> monotonic ms when that was first seen. */
   readonly #missedSince = new Map<string, number>();
+  readonly #pace: Pace;
+  readonly #paceLog: TokenBucket;
 
   constructor(options: PodReconcilerOptions) {
     this.#options = options;
+    const { clock } = options;
+    this.#pace = new Pace({ clock, burst: WRITE_BURST, intervalMs: WRITE_INTERVAL_MS });
+    this.#paceLog = new TokenBucket({ clock, ...PACE_LOG });
   }
 
   async reconcile(key: string, signal: AbortSignal): Promise<PodResult> {
@@ -85,12 +84,27 @@ export class PodReconciler {
     });
     if (pod !== undefined) this.#missedSince.delete(key);
     this.#dropUnmatched(key, pcmcs, plan);
+    const pauseMs = writes(plan) ? this.#pace.take(key) : 0;
+    if (pauseMs > 0) return this.#pause(key, pauseMs);
 
     const pairs = plan.pairs.map((pair) => this.#applyPair(key, pair, signal));
     const removals = plan.removals.map((removal) => this.#remove(namespace, removal, signal));
     const leftovers = this.#removeLeftovers(key, plan.leftovers, signal);
     const results = await Promise.allSettled([...pairs, ...removals, leftovers]);
     return summarise(results);
+  }
+
+  #pause(key: string, ms: number): PodResult {
+    if (this.#paceLog.tryTake()) {
+      this.#options.log.warning(
+        "A Pod or its ConfigMaps change all the time; writing more slowly",
+        {
+          pod: key,
+          intervalMs: WRITE_INTERVAL_MS,
+        },
+      );
+    }
+    return { outcome: { kind: "after", ms }, wrote: false };
   }
 
   /** Pairs that no longer match leave the books. */
@@ -256,27 +270,12 @@ export class PodReconciler {
   }
 }
 
-/** One outcome for the key: any error is retried, else the soonest recheck counts. */
-function summarise(results: readonly PromiseSettledResult<PairResult>[]): PodResult {
-  let wrote = false;
-  let recheckMs = Infinity;
-  const errors: unknown[] = [];
-  for (const result of results) {
-    if (result.status === "rejected") errors.push(result.reason);
-    else {
-      wrote ||= result.value.wrote;
-      recheckMs = Math.min(recheckMs, result.value.recheckMs ?? Infinity);
-    }
-  }
-  if (errors.length > 0) {
-    // One that a retry can mend decides the pace; a terminal one is recorded in the ledger already.
-    const error = errors.find((error) => classify(error).kind === "retry");
-    if (error !== undefined || recheckMs === Infinity) {
-      return { outcome: { kind: "retry", error: error ?? errors[0] }, wrote };
-    }
-  }
-  if (recheckMs === Infinity) return { outcome: { kind: "done" }, wrote };
-  return { outcome: { kind: "after", ms: recheckMs }, wrote };
+/** Whether carrying out the plan writes anything. Leftovers have a pace of their own. */
+function writes({ pairs, removals }: PodPlan): boolean {
+  return removals.length > 0 ||
+    pairs.some(({ decision: { kind } }) =>
+      kind === "create" || kind === "patch" || kind === "recreate"
+    );
 }
 
 function splitKey(key: string): [namespace: string, name: string] {

@@ -46,6 +46,8 @@ export interface DomainMetrics {
   activeConfigMaps(namespace: string, pcmcName: string, count: number): void;
   /** Removes the series of a deleted PCMC. */
   forgetPcmc(namespace: string, name: string): void;
+  /** Removes the series of namespaces that hold nothing any more. */
+  keepNamespaces?(holds: (namespace: string) => boolean): void;
   /** From the first event that made a Pod's ConfigMaps stale to the last write that mended them. */
   eventToWrite(seconds: number): void;
 }

@@ -193,11 +193,15 @@ export class Term {
   }
 
   async #resync(signal: AbortSignal): Promise<void> {
-    const { clock, settings } = this.#dependencies;
+    const { clock, settings, metrics } = this.#dependencies;
     try {
       while (true) {
         await sleep(clock, settings.resyncPeriodMs, signal);
         this.#lookAtEverything();
+        const { pods, pcmcs } = this.#caches;
+        metrics.keepNamespaces?.((namespace) =>
+          [pods, pcmcs].some((store) => store.countByIndex("namespace", namespace) > 0)
+        );
       }
     } catch (error) {
       if (!signal.aborted) throw error;
@@ -239,7 +243,8 @@ export class Term {
   ): Promise<Outcome> {
     const since = this.#staleSince.get(key);
     this.#staleSince.delete(key);
-    const { outcome, wrote } = await pods.reconcile(key, signal);
+    const { outcome, wrote, recheckMs } = await pods.reconcile(key, signal);
+    if (recheckMs !== undefined) this.#podQueue.addAfter(key, recheckMs);
     if (since !== undefined) {
       const { clock, metrics } = this.#dependencies;
       if (wrote) metrics.eventToWrite((clock.monotonic() - since) / 1000);

@@ -3,8 +3,9 @@
  *
  * One method per thing that happens; the methods fit the metric ports of the runtime and of the
  * controllers by their shape. Guarantees: a label whose values are a closed set has no other value
- * (what is unknown counts as `other`); series that describe a PodConfigMapConfig go with it, and
- * series that only the leader may have go with the lease; counters never fall. No method throws.
+ * (what is unknown counts as `other`); series that describe a PodConfigMapConfig go with it, those of an
+ * empty namespace some time after, and gauges that only the leader may have go with the lease; counters
+ * never fall. No method throws.
  */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import {
@@ -48,6 +49,8 @@ const REQUEST_CODE = /^([1-5]xx|[1-5]\d\d|aborted|connect|timeout|interrupted|tl
 export class Metrics {
   readonly #registry = new Registry();
   readonly #queues = new Set<ObservableQueue>();
+  /** Namespaces that series of the leader carry as a label. */
+  readonly #namespaces = new Set<string>();
   readonly #options: MetricsOptions;
 
   readonly #operations = this.#counter("configmap_operations_total");
@@ -111,6 +114,7 @@ export class Metrics {
     namespace: string,
     result: "success" | "error",
   ): void {
+    this.#namespaces.add(namespace);
     this.#operations.inc({ operation, namespace, result });
   }
 
@@ -125,6 +129,28 @@ export class Metrics {
   forgetPcmc(namespace: string, name: string): void {
     this.#pcmcStatus.remove({ name, namespace });
     this.#active.remove({ namespace, pcmc_name: name });
+  }
+
+  /** Removes the series of the namespaces that hold nothing any more. */
+  keepNamespaces(holds: (namespace: string) => boolean): void {
+    for (const namespace of this.#namespaces) {
+      if (!holds(namespace)) this.#forgetNamespace(namespace);
+    }
+  }
+
+  #forgetNamespace(namespace: string): void {
+    this.#namespaces.delete(namespace);
+    for (const operation of METRICS.configmap_operations_total.labels.operation) {
+      for (const result of METRICS.configmap_operations_total.labels.result) {
+        this.#operations.remove({ operation, namespace, result });
+      }
+    }
+    for (const resource_type of METRICS.reconciliation_errors_total.labels.resource_type) {
+      this.#durations.remove({ resource_type, namespace });
+      for (const error_type of ERROR_TYPES) {
+        this.#errors.remove({ resource_type, namespace, error_type });
+      }
+    }
   }
 
   eventToWrite(seconds: number): void {
@@ -142,6 +168,7 @@ export class Metrics {
     seconds: number;
   }): void {
     const namespace = r.key.includes("/") ? r.key.slice(0, r.key.indexOf("/")) : "";
+    this.#namespaces.add(namespace);
     this.#durations.observe({ resource_type: r.controller, namespace }, r.seconds);
     this.#results.inc({ resource_type: r.controller, result: r.result });
     if (r.errorType === "") return;

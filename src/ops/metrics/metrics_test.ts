@@ -201,3 +201,27 @@ Deno.test("label values are escaped", async () => {
   metrics.pcmcStatus("ns", 'a"b\\c\nd', true);
   assert.ok((await scrape(metrics)).has('pcmc_status{name="a\\"b\\\\c\\nd",namespace="ns"}'));
 });
+
+Deno.test("the series of a namespace go when it holds nothing any more, and may come again", async () => {
+  const metrics = create();
+  const work = () => {
+    for (const namespace of ["gone", "here"]) {
+      metrics.configMapOperation("create", namespace, "success");
+      metrics.configMapOperation("delete", namespace, "error");
+      for (const controller of ["pod", "pcmc"]) {
+        const key = `${namespace}/x`;
+        metrics.reconciled({ controller, key, result: "retry", errorType: "quota", seconds: 1 });
+      }
+    }
+  };
+  const of = async (namespace: string) =>
+    [...(await scrape(metrics)).keys()].filter((id) => id.includes(`namespace="${namespace}"`));
+  work();
+  const before = await of("gone");
+  assert.ok(before.length > 0);
+  metrics.keepNamespaces((namespace) => namespace === "here");
+  assert.deepEqual(await of("gone"), []);
+  assert.equal((await of("here")).length, before.length);
+  work();
+  assert.deepEqual(await of("gone"), before);
+});
