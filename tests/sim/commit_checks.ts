@@ -37,6 +37,12 @@ export function neverToBeDeleted({ before }: WriteRecord, cluster: SimulatedClus
     pcmcMade.sequence < configMapMade.sequence;
 }
 
+/** Its label and its owner speak of Pods with different uids. */
+export function ownsItselfTwice({ after }: WriteRecord): boolean {
+  const { labels = {}, ownerReferences = [] } = after?.metadata ?? {};
+  return ownerReferences.some(({ uid }) => uid !== labels[LABEL_POD_UID]);
+}
+
 /** Pods older than the generation that a status write calls done, without their ConfigMap. */
 export function undoneBefore(record: WriteRecord, cluster: SimulatedCluster): string[] {
   const { before, after, elapsed } = record;

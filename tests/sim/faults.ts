@@ -45,6 +45,7 @@ const LIKELIHOOD = {
   "watch-error-410": 0.2,
   "watch-error-500": 0.1,
   // The world.
+  "garbage-collection-off": 0.5,
   "stale-replica": 0.05,
   "time-travel": 0.05,
   "server-down": 0.02,
@@ -58,6 +59,7 @@ const LIKELIHOOD = {
   "lease-stolen": 0.015,
   "namespace-deleted": 0.01,
   "garbage-collection-held": 0.03,
+  "writes-fail": 0.03,
 } as const;
 
 export type Fault = keyof typeof LIKELIHOOD;

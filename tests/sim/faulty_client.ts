@@ -26,6 +26,8 @@ export interface Network {
   readonly faults: Faults;
   /** Why no server can be reached now; undefined when one can. */
   readonly down: boolean;
+  /** All writes but those of leases are answered with a failure. */
+  readonly writesFail: boolean;
   /** The servers have no watch cache, and answer lists in small pages. */
   readonly pagesLists: boolean;
   /** What this process is connected to for that request: the live server, or one that lags. */
@@ -208,6 +210,9 @@ export class FaultyClient implements RestClient {
       const { method, path } = request;
       const reason = `Cannot ${method} ${path}: connection refused`;
       return Promise.reject(new KubeConnectionError("connect", reason));
+    }
+    if (this.#network.writesFail && this.#channel === "api" && request.method !== "GET") {
+      return failureOf("error-500-before-commit", request);
     }
     const server = this.#network.serverFor(this.#process, request);
     // Once sent, a request is out of its sender's hands.

@@ -44,7 +44,8 @@ export class FaultyWatch {
   readonly #lagMs: number;
   readonly #splits: boolean;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
-  #lastDue = 0;
+  /** Sent and not yet arrived, in order. */
+  readonly #underway: { readonly due: number; readonly run: () => void }[] = [];
   /** Why nothing more gets through. */
   #silent: "watch-dropped-then-cut" | "watch-stalled" | "ending" | undefined;
   #truncates = false;
@@ -174,12 +175,24 @@ export class FaultyWatch {
     const { clock, faults } = this.#context;
     const now = clock.monotonic();
     const lag = faults.active ? this.#lagMs : 0;
-    const due = Math.max(this.#lastDue, now + lag);
-    this.#lastDue = due;
-    const arrive = () => this.#context.process.deliver("answer", () => this.#over || run());
-    if (due <= now) return arrive();
+    if (this.#underway.length === 0 && lag === 0) return this.#arrive(run);
     if (lag > 0 && lag <= SMALL_LAG_MAX_MS) faults.fired("watch-delayed");
-    this.#later(due - now, arrive);
+    this.#underway.push({ due: now + lag, run });
+    if (this.#underway.length === 1) this.#awaitNext();
+  }
+
+  #awaitNext(): void {
+    const [next] = this.#underway;
+    if (next === undefined) return;
+    this.#later(Math.max(0, next.due - this.#context.clock.monotonic()), () => {
+      this.#underway.shift();
+      this.#arrive(next.run);
+      this.#awaitNext();
+    });
+  }
+
+  #arrive(run: () => void): void {
+    this.#context.process.deliver("answer", () => this.#over || run());
   }
 
   #enqueue(chunk: Uint8Array): void {

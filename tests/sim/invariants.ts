@@ -122,7 +122,8 @@ function differences(found: KubeObject, pod: KubeObject, pcmc: KubeObject): Prob
 
 function nothingOfOursIsLeft({ pods, pcmcs, configMaps }: State): Problems {
   return [...configMaps].flatMap(([key, configMap]) => {
-    const pair = pairOf(configMap);
+    // Only what itself tells its pair: shortened names alone do not.
+    const pair = pairOf(configMap, []);
     if (pair === undefined || isTerminating(configMap)) return [];
     // Without our label it is in no watch; nothing tells of it once its PCMC has gone.
     if (configMap.metadata.labels?.[LABEL_PCMC] === undefined) return [];

@@ -76,7 +76,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an older version from a list accepted",
     file: "src/runtime/store.ts",
-    find: "if (compareResourceVersions(object.resourceVersion, before.resourceVersion) <= 0) return;",
+    find:
+      "if (compareResourceVersions(object.resourceVersion, before.resourceVersion) <= 0) return;",
     replace: "",
   },
   {
@@ -88,7 +89,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "no live check that a PCMC is gone",
     file: "src/controllers/pod_reconciler.ts",
-    find: 'if (decision.reason === "pcmc-gone" && !await absence.ofPcmc(namespace, pcmc, signal)) {',
+    find:
+      'if (decision.reason === "pcmc-gone" && !await absence.ofPcmc(namespace, pcmc, signal)) {',
     replace: "if (absence === undefined) {",
   },
   {
@@ -130,8 +132,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an elector that forgets between terms",
     file: "src/controllers/manager.ts",
-    find: "const end = await elector.run(signal, lead);",
-    replace: "const end = await this.#createElector().run(signal, lead);",
+    find: "const elector = this.#createElector();\n    while (!signal.aborted) {",
+    replace: "while (!signal.aborted) {\n const elector = this.#createElector();",
   },
   {
     name: "a watch without an idle watchdog",

@@ -55,8 +55,12 @@ async function catchMutant(copy: string, { file, find, replace }: Mutant): Promi
     const lines = new TextDecoder().decode(stdout).trim().split("\n");
     const last = JSON.parse(lines.at(-1) ?? "") as Outcome;
     assert.ok(last.violations.length > 0, `not noticed in ${SEEDS_MAX} seeds`);
-    console.log(`report: caught at seed ${last.seed}: ${last.violations[0]?.invariant}`);
+    say(`report: caught at seed ${last.seed}: ${last.violations[0]?.invariant}`);
   } finally {
     writeFileSync(path, original);
   }
+}
+
+function say(line: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 }

@@ -14,6 +14,7 @@ const TICK_MS = 2_000;
 const HOUR_MS = 60 * 60_000;
 const PAUSE_MAX_MS = 45_000;
 const DOWN_MAX_MS = 30_000;
+const WRITES_FAIL_MAX_MS = 60_000;
 const GARBAGE_HELD_MAX_MS = 100_000;
 /** A server that insists on old data for a minute is believed to have lost the newer: not a fault but a restore. */
 const STALE_MAX_MS = 45_000;
@@ -85,9 +86,17 @@ const TROUBLES = {
     workload.deleteNamespace(pick(random, NAMESPACES));
     return true;
   },
-  "garbage-collection-held": ({ cluster, clock }, _, random) => {
-    cluster.holdGarbageCollection();
-    clock.setTimer(random.next() * GARBAGE_HELD_MAX_MS, () => cluster.releaseGarbageCollection());
+  "writes-fail": (world, _, random) => {
+    if (world.writesFail) return false;
+    world.writesFail = true;
+    world.clock.setTimer(random.next() * WRITES_FAIL_MAX_MS, () => (world.writesFail = false));
+    return true;
+  },
+  "garbage-collection-held": (world, _, random) => {
+    world.cluster.holdGarbageCollection();
+    world.clock.setTimer(random.next() * GARBAGE_HELD_MAX_MS, () => {
+      if (world.collectsGarbage) world.cluster.releaseGarbageCollection();
+    });
     return true;
   },
 } satisfies Partial<Record<Fault, Trouble>>;
@@ -95,7 +104,12 @@ const TROUBLES = {
 type TroubleName = keyof typeof TROUBLES;
 
 export function startTrouble(world: World, workload: Workload, random: Random): void {
-  const { clock, faults, journal } = world;
+  const { clock, cluster, faults, journal } = world;
+  if (faults.strikes("garbage-collection-off")) {
+    world.collectsGarbage = false;
+    cluster.holdGarbageCollection();
+    faults.fired("garbage-collection-off");
+  }
   const tick = () => {
     if (!faults.active) return;
     for (const fault of Object.keys(TROUBLES) as TroubleName[]) {
@@ -109,12 +123,13 @@ export function startTrouble(world: World, workload: Workload, random: Random): 
   clock.setTimer(TICK_MS, tick);
 }
 
-/** The servers are up and current, everybody is awake, garbage is collected. */
+/** The servers are up and current, and everybody is awake. Where garbage is not collected, it stays so. */
 export function endTrouble(world: World): void {
   world.down = false;
+  world.writesFail = false;
   world.stale.server.thaw();
   world.stale.process = undefined;
-  world.cluster.releaseGarbageCollection();
+  if (world.collectsGarbage) world.cluster.releaseGarbageCollection();
   for (const { process } of world.instances) process.wake();
 }
 

@@ -5,7 +5,7 @@
 import type { JsonObject, JsonValue, RequestOptions } from "../../src/runtime/ports/rest.ts";
 import type { SimulatedCluster, WriteRecord } from "../../src/simulator/cluster.ts";
 import type { Channel, Witness } from "./faulty_client.ts";
-import { neverToBeDeleted, undoneBefore } from "./commit_checks.ts";
+import { neverToBeDeleted, ownsItselfTwice, undoneBefore } from "./commit_checks.ts";
 import type { Journal } from "./journal.ts";
 import { LABEL_PCMC, pairOf } from "./oracle.ts";
 import type { SimulatedProcess } from "./process.ts";
@@ -35,6 +35,8 @@ export class ProcessWitness implements Witness {
   #sawLease = false;
   /** Path of what it created and knows that it did -> uid. */
   readonly #created = new Map<string, string>();
+  /** Uids of what it deleted and knows that it did. */
+  readonly #deleted = new Set<string>();
   #minute = 0;
   #requests = 0;
   /** Most requests in one virtual minute. */
@@ -67,6 +69,7 @@ export class ProcessWitness implements Witness {
     this.#journal.note(`  ${this.process.name} sends ${method} ${targetOf(request)}`);
     this.#checkFence(request);
     this.#checkRepeatedCreate(request);
+    this.#checkRepeatedDelete(request);
   }
 
   reached(channel: Channel, { method, bodyJson }: RequestOptions): void {
@@ -92,12 +95,19 @@ export class ProcessWitness implements Witness {
       if (isOwn) this.#renewedAt = Math.max(this.#renewedAt, sentAt);
       return;
     }
+    if (request.method === "DELETE") this.#deleted.add(uidOfDeletion(request));
     const uid = metadataOf(answer)["uid"];
     if (request.method === "POST") this.#created.set(targetOf(request), String(uid));
   }
 
   #checkCommit(record: WriteRecord): void {
     const { kind, verb, namespace, name } = record;
+    if (kind === "ConfigMap" && verb !== "delete" && ownsItselfTwice(record)) {
+      this.#journal.violate(
+        "a ConfigMap that is written belongs to one incarnation of its Pod",
+        `${this.process.name} wrote ${namespace}/${name} with labels of one and owner of another`,
+      );
+    }
     if (kind === "ConfigMap" && verb === "delete" && neverToBeDeleted(record, this.#cluster)) {
       this.#journal.violate(
         "nothing is deleted whose PCMC and Pod are there and have not changed",
@@ -163,6 +173,14 @@ export class ProcessWitness implements Witness {
     );
   }
 
+  #checkRepeatedDelete(request: RequestOptions): void {
+    if (request.method !== "DELETE" || !this.#deleted.has(uidOfDeletion(request))) return;
+    this.#journal.violate(
+      "no process deletes what it has deleted itself",
+      `${this.process.name} sent DELETE ${targetOf(request)}`,
+    );
+  }
+
   /** Without our label it left the process's watch; where nothing on it tells its pair, no index finds it. */
   #wasDisguised(uid: string): boolean {
     return this.#cluster.writes.some(({ after }) =>
@@ -178,6 +196,11 @@ export function targetOf({ method, path, bodyJson }: RequestOptions): string {
   const [namespace = "", plural = "", name = "", ...sub] = parts;
   const target = method === "POST" ? metadataOf(bodyJson)["name"] : name;
   return [plural, ...sub].join(".") + ` ${namespace}/${target}`;
+}
+
+function uidOfDeletion({ bodyJson }: RequestOptions): string {
+  const preconditions = (bodyJson as JsonObject | undefined)?.["preconditions"];
+  return String((preconditions as JsonObject | undefined)?.["uid"]);
 }
 
 function metadataOf(object: JsonValue): JsonObject {

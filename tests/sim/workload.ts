@@ -46,7 +46,8 @@ const CHANGES: readonly (readonly [weight: number, change: Change])[] = [
   [3, (w, ns) => w.changeForeign(ns)],
   [2, (w, ns) => w.createLegacy(ns)],
   [2, (w, ns) => w.copyOurs(ns)],
-  [12, (w, ns) => w.disturb(ns)],
+  [10, (w, ns) => w.disturb(ns)],
+  [5, (w, ns) => w.race(ns)],
 ];
 const TOTAL_WEIGHT = CHANGES.reduce((sum, [weight]) => sum + weight, 0);
 /** How long until the next change: bursts, and time to come to rest. */
@@ -99,6 +100,9 @@ export class Workload {
     for (const configMap of this.#list("v1", "ConfigMap")) {
       if (configMap.metadata.finalizers === undefined) continue;
       this.#patch(configMap, { metadata: { finalizers: null } });
+    }
+    for (const foreign of this.#list("v1", "ConfigMap").filter((object) => !pairOf(object))) {
+      if (this.random.next() < 0.3) this.#send("DELETE", pathOf(foreign), {});
     }
     for (const pod of this.#list("v1", "Pod")) {
       // Some stay: a terminating Pod is a state of its own.
@@ -202,7 +206,7 @@ export class Workload {
   }
 
   createForeign(namespace: string): void {
-    const name = nameOf(pick(this.random, POD_NAMES), pick(this.random, PCMC_NAMES));
+    const name = this.#pairName(namespace);
     // Some carry our label, and nothing else of ours.
     const labels = pick(this.random, [...FOREIGN_USER_LABELS, { [LABEL_PCMC]: "b" }]);
     this.#createConfigMap(namespace, { name, labels }, { mine: String(++this.#version) });
@@ -257,6 +261,13 @@ export class Workload {
     else this.#patch(object, pick(this.random, DISTURBANCES)(object, this.random));
   }
 
+  /** Two things at once. */
+  race(namespace: string): void {
+    this.disturb(namespace);
+    pick(this.random, [this.editPod, this.recreatePod, this.updatePcmc]).call(this, namespace);
+    this.disturb(namespace);
+  }
+
   deleteNamespace(namespace: string): void {
     this.#send("DELETE", `/api/v1/namespaces/${namespace}`, {});
   }
@@ -284,6 +295,16 @@ export class Workload {
       kind: "Namespace",
       metadata: { name },
     });
+  }
+
+  /** Mostly one that is wanted, or about to be. */
+  #pairName(namespace: string): string {
+    const pod = this.#one(namespace, "v1", "Pod");
+    const pcmc = this.#one(namespace, `${GROUP}/v1alpha1`, "PodConfigMapConfig");
+    if (pod === undefined || pcmc === undefined || this.random.next() < 0.3) {
+      return nameOf(pick(this.random, POD_NAMES), pick(this.random, PCMC_NAMES));
+    }
+    return nameOf(pod.metadata.name, pcmc.metadata.name);
   }
 
   #createConfigMap(namespace: string, metadata: JsonObject, data: JsonObject): void {

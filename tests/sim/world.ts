@@ -8,6 +8,8 @@ import { customResourceDefinition } from "../../src/api/crd.ts";
 import { Manager } from "../../src/controllers/manager.ts";
 import type { ControllerSettings, DomainMetrics } from "../../src/controllers/settings.ts";
 import { projectConfigMap, projectPcmc, projectPod } from "../../src/domain/projections.ts";
+import type { StoredObject } from "../../src/runtime/ports/codec.ts";
+import type { Change } from "../../src/runtime/store.ts";
 import { jsonCodec } from "../../src/runtime/json_codec.ts";
 import type {
   JsonObject,
@@ -83,6 +85,9 @@ export class World implements Network {
   readonly laxCrd: boolean;
   readonly random: Random;
   down = false;
+  /** All writes but those of leases are answered with a failure. */
+  writesFail = false;
+  collectsGarbage = true;
   /** Who is connected to the server that lags. */
   readonly stale: {
     readonly server: Replica;
@@ -164,6 +169,10 @@ export class World implements Network {
       settings: { ...this.#settings, identity: name },
     });
     const instance: Instance = { process, witness, manager, stop, ended: false };
+    watchCaches(
+      manager,
+      (problem) => this.journal.violate("no cache goes back in time", `${name}: ${problem}`),
+    );
     this.controllers[slot] = instance;
     this.instances.push(instance);
     const { journal } = this;
@@ -241,6 +250,19 @@ export class World implements Network {
   close(): void {
     this.#closing = true;
   }
+}
+
+/** Versions of one object only rise: servers here never lose what they have once said. */
+function watchCaches({ caches }: Manager, report: (problem: string) => void): void {
+  const check = (change: Change<StoredObject>) => {
+    const { key, before, after } = change;
+    if (before === undefined || after === undefined) return;
+    if (Number(after.resourceVersion) >= Number(before.resourceVersion)) return;
+    report(`${key} from ${before.resourceVersion} to ${after.resourceVersion}`);
+  };
+  caches.pods.subscribe(check);
+  caches.pcmcs.subscribe(check);
+  caches.configMaps.subscribe(check);
 }
 
 function drawSettings(random: Random): Omit<ControllerSettings, "identity"> {
