@@ -54,7 +54,7 @@ def write_file(path, text):
 
 def open_socket(id, family, type, protocol=0, reuseport=False, v6only=False, options=()):
     sock = socket.socket(FAMILIES[family], TYPES[type], protocol)
-    if family == 6:
+    if family == 6 and type != "raw":
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(v6only))
     if reuseport:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -1,6 +1,8 @@
 /**
  * The process of `actor.py`: in a cgroup and a network of its own, it does what the test says.
  */
+import { eventually } from "../../support/eventually.ts";
+
 const SCRIPT = new URL("actor.py", import.meta.url).pathname;
 
 export type Family = 4 | 6;
@@ -97,15 +99,27 @@ export const PEER_V4 = "10.77.0.2";
 export const POD_V6 = "fd00:77::1";
 export const PEER_V6 = "fd00:77::2";
 
+const POD_MAC = "02:00:00:00:00:01";
+const PEER_MAC = "02:00:00:00:00:02";
+
 /** Two networks with a cable between them: the Pod's, and its peer's. */
 export async function connectNetworks(pod: Actor, peer: Actor): Promise<void> {
   await pod.do("shell", {
-    line: `ip link set lo up && ip link add eth0 type veth peer name eth0 netns ${peer.pid} && ` +
-      `ip addr add ${POD_V4}/24 dev eth0 && ip addr add ${POD_V6}/64 dev eth0 nodad && ` +
-      `ip link set eth0 up`,
+    line: `ip link add eth0 address ${POD_MAC} type veth ` +
+      `peer name eth0 address ${PEER_MAC} netns ${peer.pid}`,
   });
-  await peer.do("shell", {
-    line: `ip link set lo up && ip addr add ${PEER_V4}/24 dev eth0 && ` +
-      `ip addr add ${PEER_V6}/64 dev eth0 nodad && ip link set eth0 up`,
+  // Known neighbours: asking for them takes a second while the link comes up.
+  const setUp = (own: readonly string[], other: readonly string[]) => ({
+    line: `ip link set lo up && ip link set eth0 up && ` +
+      `ip addr add ${own[1]}/24 dev eth0 && ip addr add ${own[2]}/64 dev eth0 nodad && ` +
+      `ip neigh add ${other[2]} lladdr ${other[0]} dev eth0`,
   });
+  const [podSide, peerSide] = [[POD_MAC, POD_V4, POD_V6], [PEER_MAC, PEER_V4, PEER_V6]] as const;
+  await pod.do("shell", setUp(podSide, peerSide));
+  await peer.do("shell", setUp(peerSide, podSide));
+  await eventually(
+    "the networks are connected",
+    async () => await pod.do("ping", { host: PEER_V6, family: 6, timeout: 0.05 }) === true,
+    { everyMs: 5 },
+  );
 }
