@@ -1,7 +1,9 @@
 /**
  * The operations port: /metrics, /healthz and /readyz over HTTP.
  *
- * Reads only, no authentication: bind it to where it may be read. `?verbose` lists each check.
+ * Reads only, no authentication: bind it to where it may be read. `?verbose` lists each check. The
+ * series are collected at most every {@link SCRAPE_SHARED_MS}: scrapers, however many, cost no leader
+ * its lease.
  * Closing frees the port at once and waits for clients no longer than {@link CLOSE_GRACE_MS}.
  */
 import { formatListenAddress, type ListenAddress } from "../lib/address.ts";
@@ -11,6 +13,8 @@ import type { Logger } from "../lib/log.ts";
 import { type Check, runChecks } from "./health.ts";
 
 export const CLOSE_GRACE_MS = 500;
+/** Scrapes that come closer together than this get the same text. */
+export const SCRAPE_SHARED_MS = 250;
 
 export interface OpsServerOptions {
   readonly address: ListenAddress;
@@ -29,7 +33,8 @@ export interface OpsServer {
 }
 
 /** Listens at once. @throws Error "Cannot listen on ..." when the address cannot be had. */
-export function startOpsServer(options: OpsServerOptions): OpsServer {
+export function startOpsServer(given: OpsServerOptions): OpsServer {
+  const options = { ...given, metrics: shared(given) };
   const serve = (hostname: string) =>
     Deno.serve({
       hostname,
@@ -105,6 +110,23 @@ function text(
       ...headers,
     },
   });
+}
+
+/** The metrics, collected anew only when the last time was long enough ago. */
+function shared({ metrics, clock }: OpsServerOptions): OpsServerOptions["metrics"] {
+  let last: { readonly at: number; readonly text: Promise<string> } | undefined;
+  return {
+    contentType: metrics.contentType,
+    scrape() {
+      const now = clock.monotonic();
+      if (last === undefined || now - last.at >= SCRAPE_SHARED_MS) {
+        const text = metrics.scrape();
+        last = { at: now, text };
+        text.catch(() => last = undefined);
+      }
+      return last.text;
+    },
+  };
 }
 
 function failed(log: Logger, error: unknown): Response {

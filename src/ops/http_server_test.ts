@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/log.ts";
+import { VirtualClock } from "../lib/virtual_clock.ts";
 import type { Check } from "./health.ts";
-import { type OpsServerOptions, startOpsServer } from "./http_server.ts";
+import { type OpsServerOptions, SCRAPE_SHARED_MS, startOpsServer } from "./http_server.ts";
 
 const check = (name: string, ok: boolean, detail = "x"): Check => ({
   name,
@@ -55,6 +56,20 @@ Deno.test("the operations port knows HEAD, refuses other methods and paths", asy
   assert.deepEqual([post.status, post.headers.get("allow")], [405, "GET, HEAD"]);
   assert.equal((await get("/metricsx")).status, 404);
   assert.equal((await get("/")).status, 404);
+  await server.close();
+});
+
+Deno.test("many scrapes at once are collected once; later ones anew, also after a failure", async () => {
+  const clock = new VirtualClock();
+  let scrapes = 0;
+  const scrape = () =>
+    ++scrapes === 2 ? Promise.reject(new Error("once")) : Promise.resolve(`m ${scrapes}\n`);
+  const { server, get } = start({ clock, metrics: { contentType: "text/plain", scrape } });
+  const bodies = await Promise.all([1, 2, 3].map(async () => (await get("/metrics")).body));
+  assert.deepEqual(bodies, ["m 1\n", "m 1\n", "m 1\n"]);
+  await clock.advance(SCRAPE_SHARED_MS);
+  assert.equal((await get("/metrics")).status, 500);
+  assert.equal((await get("/metrics")).body, "m 3\n");
   await server.close();
 });
 
