@@ -185,11 +185,13 @@ export const SYS_LAYOUT = {
     },
     sys_row: { size: 4096, fields: { counts: { offset: 0, size: 4096, type: "__u64[512]" } } },
     sys_settings: {
-      size: 1032,
+      size: 1040,
       fields: {
         flags: { offset: 0, size: 4, type: "__u32" },
-        reserved: { offset: 4, size: 4, type: "__u32" },
-        compat_numbers: { offset: 8, size: 1024, type: "__u16[512]" },
+        status_offset: { offset: 4, size: 4, type: "__u32" },
+        status_mask: { offset: 8, size: 4, type: "__u32" },
+        number_offset: { offset: 12, size: 4, type: "__u32" },
+        compat_numbers: { offset: 16, size: 1024, type: "__u16[512]" },
       },
     },
     sys_start: {

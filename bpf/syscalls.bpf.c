@@ -36,10 +36,6 @@ struct pt_regs___x86 {
 struct pt_regs___arm64 {
 	__s32 syscallno;
 } __attribute__((preserve_access_index));
-#else
-/* Of x86_64, where 5.4 has them: struct pt_regs is UAPI there. */
-#define LEGACY_STATUS_OFFSET 8
-#define LEGACY_ORIG_AX_OFFSET 120
 #endif
 
 #define TS_COMPAT 0x0002
@@ -141,6 +137,7 @@ INLINE struct sys_lost *own_lost(void)
 
 INLINE int is_set(const __u64 *words, __u32 number)
 {
+	barrier_var(number);
 	return (words[(number >> 6) & (SYS_WORDS - 1)] >> (number & 63)) & 1;
 }
 
@@ -151,8 +148,8 @@ INLINE int is_compat(void)
 	__u32 status = 0;
 
 	bpf_probe_read(&status, sizeof(status),
-		       (void *)bpf_get_current_task() + LEGACY_STATUS_OFFSET);
-	return status & TS_COMPAT;
+		       (void *)bpf_get_current_task() + settings.status_offset);
+	return !!(status & settings.status_mask);
 #else
 	struct task_struct *task;
 
@@ -169,22 +166,31 @@ INLINE int is_compat(void)
 #endif
 }
 
-INLINE __u32 number_at_exit(struct bpf_raw_tracepoint_args *ctx)
+/* SYS_NUMBERS or more: none that is counted. */
+INLINE __u64 number_at_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	__s64 number = -1;
-
 #if PCM_LEGACY
-	bpf_probe_read(&number, sizeof(number), (void *)ctx->args[0] + LEGACY_ORIG_AX_OFFSET);
+	__u32 number = SYS_NUMBERS;
+
+	bpf_probe_read(&number, sizeof(number), (void *)ctx->args[0] + settings.number_offset);
+	return number;
 #else
 	struct pt_regs___x86 *x86 = (void *)ctx->args[0];
 	struct pt_regs___arm64 *arm64 = (void *)ctx->args[0];
 
 	if (bpf_core_field_exists(x86->orig_ax))
-		number = BPF_CORE_READ(x86, orig_ax);
-	else if (bpf_core_field_exists(arm64->syscallno))
-		number = BPF_CORE_READ(arm64, syscallno);
+		return BPF_CORE_READ(x86, orig_ax);
+	if (bpf_core_field_exists(arm64->syscallno))
+		return (__u32)BPF_CORE_READ(arm64, syscallno);
+	return SYS_NUMBERS;
 #endif
-	return number < 0 || number >= SYS_NUMBERS ? SYS_NUMBERS : number;
+}
+
+INLINE void count_in(struct sys_row *row, __u32 number)
+{
+	/* The compiler knows the range and would drop the mask; the verifier may have lost it. */
+	barrier_var(number);
+	row->counts[number & (SYS_NUMBERS - 1)]++;
 }
 
 /* The entry of this cgroup or of the Pod it is in. */
@@ -340,7 +346,7 @@ int sys_count(struct bpf_raw_tracepoint_args *ctx)
 	row = bpf_map_lookup_elem(&counts, &pod->row);
 	if (!row)
 		return 0;
-	row->counts[number & (SYS_NUMBERS - 1)]++;
+	count_in(row, number);
 	if ((settings.flags & SYS_FLAG_PIDS) && (pod->flags & SYS_FLAG_PIDS))
 		count_pid(pod->row, number);
 	if ((settings.flags & SYS_FLAG_LATENCY) && (pod->flags & SYS_FLAG_LATENCY))
@@ -399,11 +405,13 @@ INLINE void count_error(struct bpf_raw_tracepoint_args *ctx)
 	struct sys_pod *pod;
 	struct sys_row *row;
 	__u32 number;
+	__u64 id;
 
 	if (result >= 0 || result < -MAX_ERRNO)
 		return;
-	number = number_at_exit(ctx);
-	if (number >= SYS_NUMBERS || !is_set(control.wanted, number))
+	id = number_at_exit(ctx);
+	number = id;
+	if (id >= SYS_NUMBERS || !is_set(control.wanted, number))
 		return;
 	pod = current_pod();
 	if (!pod || pod->row == SYS_NO_ROW || !(pod->flags & SYS_FLAG_ERRORS))
@@ -417,7 +425,7 @@ INLINE void count_error(struct bpf_raw_tracepoint_args *ctx)
 		return;
 	row = bpf_map_lookup_elem(&errors, &pod->row);
 	if (row)
-		row->counts[number & (SYS_NUMBERS - 1)]++;
+		count_in(row, number);
 }
 
 /* Calls that never return (exit_group) do not come by. */

@@ -39,7 +39,14 @@ enum sys_flag {
 struct sys_settings {
 	/* sys_flag: what no Pod wants is cut out of the program by the verifier. */
 	__u32 flags;
-	__u32 reserved;
+	/*
+	 * Where the legacy object, which has no BTF to ask, finds things. In task_struct: the word
+	 * with the bit of 32-bit calls, and that bit (x86_64: 2 at 8, from 5.11 at 16; arm64: 1 << 22
+	 * at 0). In pt_regs: the call's number (x86_64: 120, arm64: 280). Mask 0: not told apart.
+	 */
+	__u32 status_offset;
+	__u32 status_mask;
+	__u32 number_offset;
 	/* 32-bit call number -> the number of that call for 64-bit programs, or SYS_NO_NUMBER. */
 	__u16 compat_numbers[SYS_NUMBERS];
 };
