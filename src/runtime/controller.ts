@@ -7,6 +7,8 @@
  * - Failures: exponential backoff for `maxRetries` tries, then one try every `slowRetryMs` (stretched by a
  *   random half), for as long as it takes. No key is given up in silence: turning slow is logged and
  *   counted once, and so is coming back. `retry.ts` tells failures apart.
+ * - A server that does not answer says nothing about the key: its fast tries are not used up, the delay
+ *   only grows up to `slowRetryMs`, and one line a minute speaks for all keys.
  * - A delay the server asked for is a minimum. Repeated lines in the log are bounded in rate.
  * - Stop: no key is taken any more, running reconciles may end within `graceMs`, then they are aborted.
  *   On lost leadership they are aborted at once.
@@ -18,8 +20,10 @@ import { type Clock, sleep } from "../lib/clock.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
 import { LeadershipLostError } from "./leadership.ts";
+import { KubeConnectionError } from "./ports/errors.ts";
 import { classify, type ErrorType, ReconcileTimeoutError } from "./retry.ts";
 import { TokenBucket } from "./token_bucket.ts";
+import { TroubleLog } from "./trouble_log.ts";
 import type { WorkQueue } from "./work_queue.ts";
 
 export type Outcome =
@@ -83,6 +87,7 @@ export class Controller {
   readonly #options: ControllerOptions;
   readonly #log: Logger;
   readonly #logLimit: TokenBucket;
+  readonly #outages: TroubleLog;
   readonly #running = new Map<string, AbortController>();
   readonly #slow = new Set<string>();
 
@@ -97,6 +102,10 @@ export class Controller {
       clock: options.clock,
       burst: LOG_BURST,
       refillMs: LOG_REFILL_MS,
+    });
+    this.#outages = new TroubleLog(this.#log, options.clock, {
+      trouble: "Reconcile failed without an answer from the API server",
+      recovery: "Reconcile has answers from the API server again",
     });
   }
 
@@ -218,7 +227,9 @@ export class Controller {
 
   #retry(key: string, error: unknown, verdict: Retry, stopping: boolean): void {
     const { queue, maxRetries, slowRetryMs, random, name, metrics } = this.#options;
-    const slow = verdict.pace === "slow" || queue.failures(key) >= maxRetries;
+    const unanswered = error instanceof KubeConnectionError;
+    const usedUp = !unanswered && queue.failures(key) >= maxRetries;
+    const slow = verdict.pace === "slow" || usedUp;
     let delayMs: number;
     if (slow) {
       queue.countFailure(key);
@@ -233,6 +244,8 @@ export class Controller {
       this.#slow.add(key);
       metrics?.turnedSlow(name, key);
       this.#limitedWarning("Reconcile keeps failing; trying at the slow pace from now on", fields);
+    } else if (unanswered && !stopping) {
+      this.#outages.trouble("no answer", fields);
     } else if (stopping || verdict.pace === "fast" || verdict.errorType === "leadership_lost") {
       this.#log.debug("Reconcile did not succeed", fields);
     } else {
@@ -250,6 +263,7 @@ export class Controller {
   }
 
   #recover(key: string): void {
+    this.#outages.recovered();
     if (this.#slow.has(key) && this.#logLimit.tryTake()) {
       this.#log.info("Reconcile works again", { key, failures: this.#options.queue.failures(key) });
     }

@@ -4,7 +4,7 @@ import { randomInt, seededRandom } from "../lib/random.ts";
 import { VirtualClock } from "../lib/virtual_clock.ts";
 import { Controller, type ControllerOptions, type Outcome } from "./controller.ts";
 import { LeadershipLostError } from "./leadership.ts";
-import { KubeApiError } from "./ports/errors.ts";
+import { KubeApiError, KubeConnectionError } from "./ports/errors.ts";
 import { ReconcileTimeoutError } from "./retry.ts";
 import { WorkQueue } from "./work_queue.ts";
 
@@ -90,6 +90,30 @@ Deno.test("failures back off exponentially, then go on at the slow pace for ever
   const turned = world.lines.filter(({ message }) => message.includes("slow pace"));
   assert.equal(turned.length, 1);
   assert.equal(turned[0]?.fields.key, "a");
+});
+
+Deno.test("a server that is away uses up no key's fast tries, and costs a line a minute for all keys", async () => {
+  const down = failed(new KubeConnectionError("connect", "Cannot connect: refused"));
+  let away = true;
+  const world = setUp(() => Promise.resolve(away ? down : DONE), { inflight: 32 });
+  world.run();
+  for (let i = 0; i < 100; i++) world.queue.add(`k${i}`);
+  await world.clock.advance(1_000);
+  away = false;
+  await world.clock.advance(1_500);
+  const done = world.results.filter((result) => result === "done");
+  assert.equal(done.length, 100, "a second's outage is over after another");
+  assert.deepEqual(world.slow, []);
+
+  away = true;
+  for (let i = 0; i < 100; i++) world.queue.add(`k${i}`);
+  await world.clock.advance(600_000);
+  const lines = world.lines.filter(({ message }) => message.includes("without an answer"));
+  assert.ok(lines.length >= 10 && lines.length <= 12, `${lines.length} lines`);
+  assert.equal(world.lines.length, lines.length + 1, "one line more: the end of the first outage");
+  away = false;
+  await world.clock.advance(30_000);
+  assert.equal(world.results.filter((result) => result === "done").length, 200);
 });
 
 Deno.test("a success ends the row of failures and says that it works again", async () => {
