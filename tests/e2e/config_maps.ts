@@ -111,7 +111,7 @@ export const CONFIG_MAPS: Behaviour[] = [{
     await at.plane.expect("DELETE", path);
     await eventually("the namespace is gone", async () => {
       return (await at.plane.request("GET", path)).status === 404;
-    });
+    }, { timeoutMs: 60_000 });
     const writes = (await at.writes(mark)).filter((e) => e.objectRef?.resource === "configmaps");
     assert.deepEqual(writes.filter(({ verb }) => verb === "create"), []);
   },

@@ -5,6 +5,7 @@
  * The administrator acts; the controller has its own service account. What the controller did is
  * read from the API server's audit log, not from the controller.
  */
+import { parse } from "yaml";
 import { type AuditEntry, WRITE_VERBS } from "../support/audit_log.ts";
 import {
   type ControlPlane,
@@ -107,9 +108,11 @@ export class Stage implements AsyncDisposable {
     }
   }
 
-  /** A replica with the shipped settings. Not ready yet. */
-  start(name: string, env: Strings = {}): Promise<ControllerProcess> {
-    return ControllerProcess.start({ plane: this.plane, kubeconfig: this.kubeconfig, name, env });
+  /** A replica with the settings of `deploy/deployment.yaml`. Not ready yet. */
+  async start(name: string, env: Strings = {}): Promise<ControllerProcess> {
+    const { plane, kubeconfig } = this;
+    const shipped = await shippedSettings();
+    return ControllerProcess.start({ plane, kubeconfig, name, env: { ...shipped, ...env } });
   }
 
   /** A new namespace, named after what is tried in it. */
@@ -134,6 +137,16 @@ export class Stage implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.plane.stop();
   }
+}
+
+/** Plain values of the Deployment's environment, without the port that every replica has there. */
+async function shippedSettings(): Promise<Strings> {
+  const deployment = parse(await Deno.readTextFile(`${ROOT}deploy/deployment.yaml`));
+  const [container] = deployment.spec.template.spec.containers;
+  const plain = container.env.filter(({ value }: { value?: string }) => value !== undefined);
+  const entries = plain.map(({ name, value }: { name: string; value: string }) => [name, value]);
+  const { METRICS_ADDR: _, ...settings } = Object.fromEntries(entries);
+  return settings;
 }
 
 /** Accepted and refused writes of any replica of ours, leases apart. */

@@ -78,27 +78,37 @@ async function outage(stage: Stage, at: Namespace): Promise<void> {
   await using running = await stage.start("outage-running");
   await running.ready();
   await worksFor(at, "before-outage");
+  const burst = Array.from({ length: 40 }, (_, index) => `burst-${index}`);
+  await Promise.all(burst.map((name) => at.createPod(name, { labels: { burst: "yes" } })));
   const before = (await running.process.log()).length;
+  // In the middle of its work.
+  await at.createPcmc("burst", { podSelector: { matchLabels: { burst: "yes" } } });
   await stage.plane.stopApiServer("kill");
   await using started = await stage.start("outage-started");
-  await running.process.logLine("Cannot follow the API server's changes");
-  await started.process.logLine("Cannot follow the API server's changes");
-  await throughout(OUTAGE_MS, async () => {
-    for (const controller of [running, started]) {
-      assert.equal((await controller.get("/healthz")).status, 200);
-      assert.equal((await controller.get("/readyz")).status, 503);
+  let begin = 0;
+  try {
+    await running.process.logLine("Cannot follow the API server's changes");
+    await started.process.logLine("Cannot follow the API server's changes");
+    await throughout(OUTAGE_MS, async () => {
+      for (const controller of [running, started]) {
+        assert.equal((await controller.get("/healthz")).status, 200);
+        assert.equal((await controller.get("/readyz")).status, 503);
+      }
+    }, 1_000);
+    for (const [controller, from] of [[running, before], [started, 0]] as const) {
+      const lines = (await controller.process.log()).slice(from).trimEnd().split("\n");
+      assert.ok(lines.length <= OUTAGE_LINES_MAX, `${lines.length} lines:\n${lines.join("\n")}`);
+      assert.match((await controller.get("/readyz")).body, /\[-\]cache pods failed: .*refused/i);
     }
-  }, 1_000);
-  for (const [controller, from] of [[running, before], [started, 0]] as const) {
-    const lines = (await controller.process.log()).slice(from).trimEnd().split("\n");
-    assert.ok(lines.length <= OUTAGE_LINES_MAX, `${lines.length} lines:\n${lines.join("\n")}`);
-    assert.match((await controller.get("/readyz")).body, /\[-\]cache pods failed: .*refused/i);
+  } finally {
+    // Also for the steps that come after a failure here.
+    begin = systemClock.monotonic();
+    await stage.plane.startApiServer();
   }
-  const begin = systemClock.monotonic();
-  await stage.plane.startApiServer();
   const up = systemClock.monotonic();
   await Promise.all([running.ready(), started.ready()]);
   await worksFor(at, "after-outage");
+  await at.untilReady("burst", "True", ({ status }) => status?.configMaps === burst.length);
   report(
     `API server ready again (${seconds(begin, up)} after its start) to the next ConfigMap: ${
       seconds(up)
