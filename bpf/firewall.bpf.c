@@ -672,7 +672,7 @@ INLINE int crafted_egress(struct __sk_buff *skb, const struct packet *p)
 		if (p->fragment)
 			return PASS;
 		if (!load_transport(skb, p, &t))
-			return DROP;
+			return settings.flags & FW_FLAG_OTHER_BLOCK ? DROP : PASS;
 		a.protocol = p->protocol == IPPROTO_TCP ? FW_TCP : FW_UDP;
 		a.remote_port = bpf_ntohs(t.dest);
 		a.local_port = bpf_ntohs(t.source);

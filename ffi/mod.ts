@@ -32,6 +32,7 @@ export {
   requireFeature,
 } from "./features.ts";
 export { type LiveHandle, liveHandles, trackHandles } from "./handles.ts";
+export { listIds } from "./ids.ts";
 export { LIBBPF_CANDIDATES, LIBC_CANDIDATES, libraryInfo } from "./library.ts";
 export { BpfMap, type MapEntry, type MapInfo, MapType, possibleCpus, UpdateFlag } from "./map.ts";
 export { BpfObject } from "./object.ts";

@@ -89,6 +89,13 @@ export const LIBBPF_SYMBOLS = {
   // int bpf_prog_get_fd_by_id(__u32 id)
   bpf_prog_get_fd_by_id: { parameters: ["u32"], result: "i32" },
 
+  // int bpf_map_get_next_id(__u32 start_id, __u32 *next_id)
+  bpf_map_get_next_id: { parameters: ["u32", "buffer"], result: "i32" },
+  // int bpf_prog_get_next_id(__u32 start_id, __u32 *next_id)
+  bpf_prog_get_next_id: { parameters: ["u32", "buffer"], result: "i32" },
+  // int bpf_link_get_next_id(__u32 start_id, __u32 *next_id): from Linux 5.8
+  bpf_link_get_next_id: { parameters: ["u32", "buffer"], result: "i32" },
+
   // int bpf_link_create(int prog_fd, int target_fd, enum bpf_attach_type attach_type,
   //                     const struct bpf_link_create_opts *opts)
   bpf_link_create: { parameters: ["i32", "i32", "i32", "pointer"], result: "i32" },

@@ -389,3 +389,38 @@ kernelTest(
     assert.ok(logged >= 3 && logged <= 6, `${logged} in at most two seconds`);
   },
 );
+
+const IPPROTO_UDPLITE = 136;
+const IPPROTO_MPTCP = 262;
+
+kernelTest("relatives of TCP and UDP are not a way around", async (sandbox) => {
+  await using world = await blockedWorld(sandbox);
+  const { pod, peer, firewall } = world;
+  for (const [actor, path] of [[pod, "mptcp/enabled"], [pod, "ipv4/tcp_fastopen"]] as const) {
+    await actor.do("write_file", { path: `/proc/sys/net/${path}`, text: "1" });
+  }
+  const to = { host: PEER_V4, port: PORT };
+  for (const family of FAMILIES) {
+    const multipath = await pod.socket(family, "stream", { protocol: IPPROTO_MPTCP });
+    const host = peerAddress(family);
+    assert.equal(await pod.try("connect", { id: multipath, host, port: PORT }), "EPERM");
+  }
+  const fast = await pod.socket(4, "stream");
+  assert.equal(await pod.try("fast_open", { id: fast, data: "x", ...to }), "EPERM");
+  const lite = await pod.socket(4, "dgram", { protocol: IPPROTO_UDPLITE });
+  assert.equal(await pod.try("send_to", { id: lite, data: "x", ...to }), "EPERM");
+
+  await pod.server(4, "stream", PORT, { protocol: IPPROTO_MPTCP });
+  assert.equal(await connectIn(world), "TIMEOUT");
+  const server = await pod.server(4, "dgram", PORT, { protocol: IPPROTO_UDPLITE });
+  const client = await peer.socket(4, "dgram", { protocol: IPPROTO_UDPLITE });
+  await peer.do("send_to", { id: client, data: "x", host: POD_V4, port: PORT });
+  assert.equal(await pod.try("receive", { id: server, timeout: SILENCE_S }), "TIMEOUT");
+  assert.deepEqual(firewall.counts(), {
+    "ingress tcp v4 blocked": 1,
+    "ingress udp v4 blocked": 1,
+    "egress tcp v4 blocked": 2,
+    "egress tcp v6 blocked": 1,
+    "egress udp v4 blocked": 1,
+  });
+});

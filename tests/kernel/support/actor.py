@@ -91,6 +91,11 @@ def send_to(id, data, host, port):
     return sockets[id].sendto(data.encode(), (host, port))
 
 
+def fast_open(id, data, host, port):
+    """Connects by sending."""
+    return sockets[id].sendto(data.encode(), socket.MSG_FASTOPEN, (host, port))
+
+
 def send_hex(id, data, host):
     return sockets[id].sendto(bytes.fromhex(data), (host, 0))
 
@@ -240,7 +245,7 @@ COMMANDS = {
     function.__name__: function
     for function in (
         join, new_network, shell, write_file, open_socket, bind, listen, connect, accept, send,
-        send_to, send_hex, receive, port_of, close, close_all, ping, flood, flood_stop, drain, work,
+        send_to, send_hex, fast_open, receive, port_of, close, close_all, ping, flood, flood_stop, drain, work,
     )
 }
 
