@@ -128,13 +128,19 @@ export class PodReconciler {
     try {
       const result = await this.#carryOut(podKey, pair, signal);
       record(result.state, result.reason);
-      return result;
+      // What was being written was in no cache yet when the PCMC changed or went: nobody else looks again.
+      return result.wrote && !this.#isCurrent(pair.pcmc) ? { ...result, recheckMs: 0 } : result;
     } catch (error) {
       if (this.#isLasting(podKey, error)) {
         record("failed", `Pod ${podKey}: ${(error as Error).message}`);
       } else if (ledger.stateOf(pcmcKey, podKey) === undefined) record("pending");
       throw error;
     }
+  }
+
+  #isCurrent({ namespace, name, uid, generation }: PcmcView): boolean {
+    const now = this.#options.caches.pcmcs.get(objectKey(namespace, name));
+    return now?.uid === uid && now.generation === generation;
   }
 
   /** Whether a failure is to be told in the status: retries alone have not helped, or will not. */

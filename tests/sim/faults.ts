@@ -50,7 +50,7 @@ const LIKELIHOOD = {
   "time-travel": 0.05,
   "server-down": 0.02,
   "history-compacted": 0.05,
-  "process-paused": 0.05,
+  "process-paused": 0.06,
   "process-killed": 0.02,
   "process-restarted": 0.02,
   "deleted-while-all-down": 0.01,
@@ -68,7 +68,7 @@ export type FaultCounts = Record<Fault, number>;
 
 /** Some seeds have no faults at all, some only a slow server: there more can be asked for. */
 const CALM_SHARE = 0.08;
-const SLOW_SHARE = 0.08;
+const SLOW_SHARE = 0.1;
 
 export function noCounts(): FaultCounts {
   return Object.fromEntries(FAULTS.map((fault) => [fault, 0])) as FaultCounts;

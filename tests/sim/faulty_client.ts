@@ -68,6 +68,8 @@ const COMMITTING: ReadonlySet<Fault> = new Set([
 ]);
 /** Mostly a moment, at times longer than any deadline of a lease. */
 const SLOW_MS = 800;
+/** Where all answers are slow: several in a row take longer than a status waits for its work. */
+const SLOW_SERVER_MS = 1_500;
 const VERY_SLOW_MS = 12_000;
 const VERY_SLOW_SHARE = 0.1;
 /** Small pages, so that continue tokens are used at all. */
@@ -226,7 +228,7 @@ export class FaultyClient implements RestClient {
     if (!isSlow && !faults.strikes("slow-answer")) return [0, 0];
     faults.fired("slow-answer");
     const isVerySlow = !isSlow && faults.between(0, 1) < VERY_SLOW_SHARE;
-    const limit = isVerySlow ? VERY_SLOW_MS : SLOW_MS;
+    const limit = isSlow ? SLOW_SERVER_MS : isVerySlow ? VERY_SLOW_MS : SLOW_MS;
     const whole = Math.ceil(faults.between(1, limit));
     const there = Math.floor(faults.between(0, whole));
     return [there, whole - there];

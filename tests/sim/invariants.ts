@@ -15,6 +15,7 @@ import {
   labelOf,
   nameOf,
   pairOf,
+  phaseOf,
   selects,
   specOf,
   wantedData,
@@ -207,7 +208,7 @@ function ebpfCounts(pcmc: KubeObject, pairs: readonly PairState[]) {
   const { syscallMonitoring, l4Firewall } = ebpfConfig;
   const isWanted = syscallMonitoring?.enabled || l4Firewall?.enabled;
   const working = pairs.map(({ pod }) => pod).filter((pod) => {
-    const phase = (pod["status"] as { phase?: string } | undefined)?.phase;
+    const phase = phaseOf(pod);
     return isWanted && phase !== "Succeeded" && phase !== "Failed";
   });
   const placed = working.filter((pod) => {

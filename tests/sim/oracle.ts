@@ -26,6 +26,22 @@ export const POD_NAMES = [
 ];
 export const PCMC_NAMES = ["b", "c", "from-b", "b-from-c", "x.y", `c${"y".repeat(120)}`];
 
+/** Data key -> a template, and what it should give for a Pod. */
+export const TEMPLATES: Readonly<Record<string, readonly [string, (pod: KubeObject) => string]>> = {
+  "t.name": [
+    "{{ .metadata.name }}/{{ .metadata.namespace }}",
+    ({ metadata }) => `${metadata.name}/${metadata.namespace}`,
+  ],
+  "t.phase": ["<{{ .status.phase }}>", (pod) => `<${phaseOf(pod)}>`],
+  "t.labels": [
+    "{{ range $key, $value := .metadata.labels }}{{ $key }}={{ $value }};{{ end }}",
+    ({ metadata }) =>
+      Object.entries(metadata.labels ?? {}).sort(([one], [other]) => one < other ? -1 : 1)
+        .map(([key, value]) => `${key}=${value};`).join(""),
+  ],
+  "t.images": ["{{ range .spec.containers }}{{ .image }} {{ end }}", () => "image "],
+};
+
 type Strings = Readonly<Record<string, string>>;
 
 export interface SimSpec {
@@ -39,6 +55,7 @@ export interface SimSpec {
   };
   readonly labelsToInclude?: readonly string[];
   readonly annotationsToInclude?: readonly string[];
+  readonly configMapDataTemplate?: Strings;
   readonly ebpfConfig?: {
     readonly syscallMonitoring?: { readonly enabled?: boolean };
     readonly l4Firewall?: { readonly enabled?: boolean; readonly defaultAction?: string };
@@ -63,6 +80,10 @@ export function labelOf(name: string): string {
 
 export function specOf(pcmc: KubeObject): SimSpec {
   return (pcmc["spec"] ?? {}) as SimSpec;
+}
+
+export function phaseOf(pod: KubeObject): string {
+  return (pod["status"] as { phase?: string } | undefined)?.phase ?? "";
 }
 
 export function isValid(pcmc: KubeObject): boolean {
@@ -94,7 +115,7 @@ export function wantedData(pod: KubeObject, pcmc: KubeObject): Strings {
     podName: pod.metadata.name,
     namespace: pod.metadata.namespace ?? "",
     nodeName,
-    phase: (pod["status"] as { phase?: string } | undefined)?.phase ?? "",
+    phase: phaseOf(pod),
     pcmcName: pcmc.metadata.name,
   };
   const copy = (prefix: string, keys: readonly string[] = [], from: Strings = {}) => {
@@ -105,6 +126,9 @@ export function wantedData(pod: KubeObject, pcmc: KubeObject): Strings {
   };
   copy("label", spec.labelsToInclude, pod.metadata.labels);
   copy("annotation", spec.annotationsToInclude, pod.metadata.annotations);
+  for (const key of Object.keys(spec.configMapDataTemplate ?? {})) {
+    data[key] = TEMPLATES[key]?.[1](pod) ?? "a template that nobody knows";
+  }
   const { ebpfConfig } = spec;
   if (ebpfConfig !== undefined) {
     const { syscallMonitoring, l4Firewall } = ebpfConfig;

@@ -10,6 +10,7 @@ import type { Instance, World } from "./world.ts";
 import { LOCK, NAMESPACES } from "./world.ts";
 import type { Workload } from "./workload.ts";
 
+const LEASE_PATH = `/apis/coordination.k8s.io/v1/namespaces/${LOCK.namespace}/leases/${LOCK.name}`;
 const TICK_MS = 2_000;
 const HOUR_MS = 60 * 60_000;
 const PAUSE_MAX_MS = 45_000;
@@ -45,7 +46,13 @@ const TROUBLES = {
     const process = somebody(world, random)?.process;
     if (process === undefined || process.paused) return false;
     process.pause();
-    world.clock.setTimer(random.next() * PAUSE_MAX_MS, () => process.wake());
+    const deletesLease = random.next() < 0.2;
+    world.clock.setTimer(random.next() * PAUSE_MAX_MS, () => {
+      if (deletesLease && world.faults.active && deleteLease(world)) {
+        world.faults.fired("lease-deleted");
+      }
+      process.wake();
+    });
     return true;
   },
   "process-killed": (world, _, random) => {
@@ -73,14 +80,10 @@ const TROUBLES = {
     else process.jumpWallClock(ms);
     return true;
   },
-  "lease-deleted": (world) => {
-    const path = `/apis/coordination.k8s.io/v1/namespaces/${LOCK.namespace}/leases/${LOCK.name}`;
-    return world.request("user", "DELETE", path, {}) < 400;
-  },
+  "lease-deleted": deleteLease,
   "lease-stolen": (world) => {
-    const path = `/apis/coordination.k8s.io/v1/namespaces/${LOCK.namespace}/leases/${LOCK.name}`;
     const body = { spec: { holderIdentity: THIEF } };
-    return world.request("user", "PATCH", path, body, "application/merge-patch+json") < 400;
+    return world.request("user", "PATCH", LEASE_PATH, body, "application/merge-patch+json") < 400;
   },
   "namespace-deleted": (_world, workload, random) => {
     workload.deleteNamespace(pick(random, NAMESPACES));
@@ -131,6 +134,10 @@ export function endTrouble(world: World): void {
   world.stale.process = undefined;
   if (world.collectsGarbage) world.cluster.releaseGarbageCollection();
   for (const { process } of world.instances) process.wake();
+}
+
+function deleteLease(world: World): boolean {
+  return world.request("user", "DELETE", LEASE_PATH, {}) < 400;
 }
 
 function somebody({ controllers }: World, random: Random): Instance | undefined {

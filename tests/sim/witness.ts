@@ -7,7 +7,7 @@ import type { SimulatedCluster, WriteRecord } from "../../src/simulator/cluster.
 import type { Channel, Witness } from "./faulty_client.ts";
 import { neverToBeDeleted, ownsItselfTwice, undoneBefore } from "./commit_checks.ts";
 import type { Journal } from "./journal.ts";
-import { LABEL_PCMC, pairOf } from "./oracle.ts";
+import { isTerminating, LABEL_PCMC, pairOf } from "./oracle.ts";
 import type { SimulatedProcess } from "./process.ts";
 
 /** Far above what the small world of a run needs, far below what a loop without a pause makes. */
@@ -166,6 +166,8 @@ export class ProcessWitness implements Witness {
     const { namespace = "", name = "" } = metadataOf(request.bodyJson) as Record<string, string>;
     const stored = this.#cluster.get("v1", "ConfigMap", namespace, name);
     if (uid === undefined || stored?.metadata.uid !== uid) return;
+    // Its own deletion, held by a finalizer: whether it is gone, only the watch can tell.
+    if (isTerminating(stored)) return;
     if (this.#wasDisguised(uid)) return;
     this.#journal.violate(
       "no process creates what it has created itself and what still exists",

@@ -17,6 +17,7 @@ import {
   pairOf,
   PCMC_NAMES,
   POD_NAMES,
+  TEMPLATES,
 } from "./oracle.ts";
 import { NAMESPACES, type World } from "./world.ts";
 
@@ -111,15 +112,18 @@ export class Workload {
     }
   }
 
-  createPod(namespace: string, name: string): void {
-    const hasNode = this.random.next() < 0.5;
+  createPod(namespace: string, name: string, model?: KubeObject): void {
+    const nodeName = model === undefined
+      ? pick(this.random, ["", "node-1"])
+      : (model["spec"] as { nodeName?: string }).nodeName ?? "";
+    const { labels = this.#labels(), annotations = this.#annotations() } = model?.metadata ?? {};
     this.#send("POST", `/api/v1/namespaces/${namespace}/pods`, {
       apiVersion: "v1",
       kind: "Pod",
-      metadata: { name, labels: this.#labels(), annotations: this.#annotations() },
+      metadata: { name, labels, annotations },
       spec: {
         containers: [{ name: "main", image: "image" }],
-        ...(hasNode ? { nodeName: "node-1" } : {}),
+        ...(nodeName === "" ? {} : { nodeName }),
       },
     });
   }
@@ -135,7 +139,10 @@ export class Workload {
     const pod = this.#one(namespace, "v1", "Pod");
     if (pod === undefined) return;
     this.#deletePodNow(pod);
-    if (this.random.next() < 0.7) this.createPod(namespace, pod.metadata.name);
+    const kind = this.random.next();
+    // As a StatefulSet does: the same again.
+    if (kind < 0.5) this.createPod(namespace, pod.metadata.name, pod);
+    else if (kind < 0.75) this.createPod(namespace, pod.metadata.name);
   }
 
   finishPod(namespace: string): void {
@@ -341,10 +348,15 @@ export class Workload {
       { l4Firewall: { enabled: true, defaultAction: "block" } },
     ];
     const ebpfConfig = pick(random, ebpfConfigs);
+    const templates = random.next() < 0.3 ? some(Object.keys(TEMPLATES)) : [];
+    const configMapDataTemplate = Object.fromEntries(
+      templates.map((key) => [key, TEMPLATES[key]?.[0] ?? ""]),
+    );
     return {
       ...(podSelector === undefined ? {} : { podSelector }),
       labelsToInclude: some(LABEL_KEYS),
       annotationsToInclude: some(ANNOTATION_KEYS),
+      ...(templates.length === 0 ? {} : { configMapDataTemplate }),
       ...(ebpfConfig === undefined ? {} : { ebpfConfig }),
     };
   }
