@@ -108,12 +108,12 @@ async function outage(stage: Stage, at: Namespace): Promise<void> {
   const up = systemClock.monotonic();
   await Promise.all([running.ready(), started.ready()]);
   await worksFor(at, "after-outage");
-  await at.untilReady("burst", "True", ({ status }) => status?.configMaps === burst.length);
   report(
     `API server ready again (${seconds(begin, up)} after its start) to the next ConfigMap: ${
       seconds(up)
     }`,
   );
+  await at.untilReady("burst", "True", ({ status }) => status?.configMaps === burst.length);
   for (const controller of [running, started]) {
     assert.equal(controller.process.ended, undefined);
     await controller.process.logLine("Following the API server's changes again");
