@@ -8,13 +8,14 @@ export function encodeBase64(text: string): string {
 /** The text, or Go's message for what is no base64. Line ends are skipped. */
 export function decodeBase64(text: string): string {
   const source = toBinary(text);
-  const fault = findFault(source);
-  if (fault !== undefined) return `illegal base64 data at input byte ${fault}`;
-  return fromBinary(atob(source.replace(/[\r\n]/g, "")));
+  const digits = source.replace(/[\r\n]/g, "");
+  const isFine = digits.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(digits);
+  if (isFine) return fromBinary(atob(digits));
+  return `illegal base64 data at input byte ${findFault(source)}`;
 }
 
 /** Where Go's decoder would stop. */
-function findFault(source: string): number | undefined {
+function findFault(source: string): number {
   let at = 0;
   const skip = () => {
     while (source[at] === "\r" || source[at] === "\n") at++;
@@ -23,7 +24,7 @@ function findFault(source: string): number | undefined {
     for (let digit = 0; digit < 4; digit++) {
       skip();
       const char = source[at];
-      if (char === undefined) return digit === 0 ? undefined : at - digit;
+      if (char === undefined) return at - digit;
       at++;
       if (/[A-Za-z0-9+/]/.test(char)) continue;
       if (char !== "=" || digit < 2) return at - 1;
@@ -34,7 +35,7 @@ function findFault(source: string): number | undefined {
         at++;
       }
       skip();
-      return at < source.length ? at : undefined;
+      return at;
     }
   }
 }

@@ -23,6 +23,7 @@ import {
   int,
   isPlainMap,
   isTrue,
+  Slice,
   TypedMap,
   typeName,
 } from "./value.ts";
@@ -309,7 +310,7 @@ export class Evaluator {
       const param = params[variadic && at > last ? last : at] ?? "any";
       values.push(validated(this, final as GoValue, param));
     }
-    this.budget.steps(1 + values.length);
+    this.budget.steps(1 + values.reduce<number>((sum, value) => sum + readingCost(value), 0));
     return this.#run(definition, name, { node, values, args });
   }
 
@@ -384,6 +385,12 @@ export class Evaluator {
         return this.#constant(node);
     }
   }
+}
+
+/** What a function may have to read of an argument. */
+function readingCost(value: GoValue): number {
+  if (typeof value === "string") return value.length / 32;
+  return Array.isArray(value) || value instanceof Slice ? value.length / 16 : 1;
 }
 
 /** In messages of Go's that print the node itself: a pipeline is without its parentheses then. */

@@ -241,6 +241,7 @@ export class Execution {
   #entries(node: BranchNode, value: GoValue, entries: GoMap): () => boolean {
     const keys = sortStrings(Object.keys(entries));
     this.budget.memory(keys.length * 8);
+    this.budget.steps(keys.length * 2);
     const isInterface = !(value instanceof TypedMap) || value.element === "any";
     let at = 0;
     return () => {

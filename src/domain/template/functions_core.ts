@@ -36,7 +36,7 @@ export const CORE_FUNCTIONS: Readonly<Record<string, FunctionDef>> = {
   urlquery: define("any...", (values, { budget }) => percentEncode(asText(values, budget))),
   index: define("value value...", ([item, ...keys]) => index(item, keys)),
   slice: define("value value...", ([item, ...bounds]) => slice(item, bounds)),
-  len: define("value", ([item]) => int(length(item))),
+  len: define("value", ([item], { budget }) => int(length(item, budget))),
   not: define("value", ([value]) => !isTrue(value)),
   print: define("any...", (values, { budget }) => sprint(values, budget)),
   println: define("any...", (values, { budget }) => sprintln(values, budget)),
@@ -136,7 +136,7 @@ function slice(item: GoValue, bounds: readonly GoValue[]): GoValue {
   return new Slice(list.element, list.base, span, list.isNil);
 }
 
-function length(item: GoValue): number {
+function length(item: GoValue, budget: Budget): number {
   if (item === null) throw new CallError("len of nil pointer");
   if (item === undefined) throw new CallError("reflect: call of reflect.Value.Type on zero Value");
   if (typeof item === "string") return byteLength(item);
@@ -146,7 +146,9 @@ function length(item: GoValue): number {
   if (entries === undefined) {
     throw new CallError(`len of type ${typeName(item).replace(/^\*/, "")}`);
   }
-  return Object.keys(entries).length;
+  const keys = Object.keys(entries).length;
+  budget.steps(keys / 4);
+  return keys;
 }
 
 const HTML: Readonly<Record<string, string>> = {

@@ -81,6 +81,7 @@ function keysOf(map: GoMap | undefined, budget: Budget): string[] {
   if (map === undefined) return [];
   const keys = sortStrings(Object.keys(map));
   budget.memory(keys.length * 8);
+  budget.steps(keys.length * 2);
   return keys;
 }
 

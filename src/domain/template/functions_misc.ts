@@ -27,8 +27,14 @@ export const MISC_FUNCTIONS: Readonly<Record<string, FunctionDef>> = {
   toJson: define("any", ([value], { budget }) => toJson(value, budget, "")),
   toPrettyJson: define("any", ([value], { budget }) => toJson(value, budget, "  ")),
   fromJson: define("string", ([text], { budget }) => fromJson(text, budget), "any"),
-  b64enc: define("string", ([text]) => encodeBase64(text)),
-  b64dec: define("string", ([text]) => decodeBase64(text)),
+  b64enc: define("string", ([text], { budget }) => {
+    budget.steps(text.length / 4);
+    return encodeBase64(text);
+  }),
+  b64dec: define("string", ([text], { budget }) => {
+    budget.steps(text.length / 4);
+    return decodeBase64(text);
+  }),
   sha256sum: define("string", ([text]) => digest("sha256", text)),
   sha1sum: define("string", ([text]) => digest("sha1", text)),
   adler32sum: define("string", ([text]) => adler32(text)),

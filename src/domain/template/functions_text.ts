@@ -9,10 +9,18 @@ import { byteLength, fromBinary, isAscii, joined, sliceBytes, toBinary } from ".
 import { type GoValue, itemsOf, type MutableMap, newMap, strings, TypedMap } from "./value.ts";
 
 export const TEXT_FUNCTIONS: Readonly<Record<string, FunctionDef>> = {
-  upper: define("string", ([text]) => isAscii(text) ? text.toUpperCase() : upperText(text)),
-  lower: define("string", ([text]) => isAscii(text) ? text.toLowerCase() : lowerText(text)),
-  title: define("string", ([text]) => titleText(text)),
-  untitle: define("string", ([text]) => untitle(text)),
+  upper: define(
+    "string",
+    ([text], { budget }) =>
+      isAscii(text) ? text.toUpperCase() : upperText(byCharacter(text, budget)),
+  ),
+  lower: define(
+    "string",
+    ([text], { budget }) =>
+      isAscii(text) ? text.toLowerCase() : lowerText(byCharacter(text, budget)),
+  ),
+  title: define("string", ([text], { budget }) => titleText(byCharacter(text, budget))),
+  untitle: define("string", ([text], { budget }) => untitle(byCharacter(text, budget))),
   trim: define("string", ([text]) => trim(text, isSpace)),
   trimAll: define("string string", ([set, text]) => {
     const chars = new Set(set);
@@ -66,9 +74,15 @@ export const TEXT_FUNCTIONS: Readonly<Record<string, FunctionDef>> = {
     "int string",
     ([spaces, text], { budget }) => `\n${indent(spaces, text, budget)}`,
   ),
-  snakecase: define("string", ([text]) => separatedCase(text, "_")),
-  kebabcase: define("string", ([text]) => separatedCase(text, "-")),
-  camelcase: define("string", ([text]) => camelCase(text)),
+  snakecase: define(
+    "string",
+    ([text], { budget }) => separatedCase(byCharacter(text, budget), "_"),
+  ),
+  kebabcase: define(
+    "string",
+    ([text], { budget }) => separatedCase(byCharacter(text, budget), "-"),
+  ),
+  camelcase: define("string", ([text], { budget }) => camelCase(byCharacter(text, budget))),
   split: define("string string", ([separator, text], { budget }) => {
     const map: MutableMap = newMap();
     splitText(separator, text, budget).forEach((part, i) => map[`_${i}`] = part);
@@ -88,6 +102,12 @@ export const TEXT_FUNCTIONS: Readonly<Record<string, FunctionDef>> = {
   toString: define("any", ([value], { budget }) => textOf(value, budget)),
   toStrings: define("any", ([value], { budget }) => strings([...stringsOf(value, budget)])),
 };
+
+/** Looking at every character costs more than what is charged for any argument. */
+function byCharacter(text: string, budget: Budget): string {
+  budget.steps(text.length);
+  return text;
+}
 
 function charge(text: string, budget: Budget): string {
   budget.memory(text.length);

@@ -38,6 +38,7 @@ class Encoder {
 
   value(value: GoValue, depth: number): string {
     checkValueDepth(depth);
+    this.#budget.steps(1);
     this.#budget.memory(8);
     if (typeof value === "string") return this.#string(value);
     if (typeof value === "boolean") return String(value);
@@ -77,8 +78,10 @@ class Encoder {
     this.#budget.memory(text.length);
     // JSON.stringify escapes the same control characters in the same way.
     return (text.isWellFormed() ? JSON.stringify(text) : escapeLoneBytes(text))
-      .replace(/[<>&\u2028\u2029]/g, (char) =>
-        `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
+      .replace(
+        /[<>&\u2028\u2029]/g,
+        (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+      );
   }
 }
 
@@ -145,6 +148,7 @@ class Decoder {
 
   #value(depth: number): GoValue {
     checkValueDepth(depth);
+    this.#budget?.steps(1);
     this.#budget?.memory(8);
     this.#blank();
     const char = this.#text[this.#at];

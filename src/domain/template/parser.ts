@@ -1,6 +1,6 @@
 /** Builds trees from tokens, by recursive descent. Every recursion is counted against the nesting limit. */
 import { TemplateError, type TemplateLimits } from "./errors.ts";
-import { describeToken, Lexer, type Token, type TokenType } from "./lexer.ts";
+import { Lexer, type Token, type TokenType } from "./lexer.ts";
 import {
   type BranchNode,
   type CommandNode,
@@ -13,6 +13,7 @@ import {
 } from "./node.ts";
 import { numberNode } from "./number_node.ts";
 import { quote, SyntaxFault, unquote } from "./quote.ts";
+import { TokenReader } from "./token_reader.ts";
 import { isSpace } from "./unicode.ts";
 import { byteLength, fromOutside } from "./utf8.ts";
 
@@ -63,66 +64,17 @@ function isBlankList(nodes: readonly Statement[]): boolean {
 
 class Parser {
   readonly #shared: Shared;
-  // The newest token is [0]; those pushed back are behind it.
-  readonly #tokens: [Token, Token, Token];
-  #peeked = 0;
+  readonly #tokens: TokenReader;
   #vars = ["$"];
-  #actionLine = 0;
   #ranges = 0;
 
   constructor(shared: Shared) {
     this.#shared = shared;
-    const none: Token = { type: "eof", pos: 0, value: "", line: 0 };
-    this.#tokens = [none, none, none];
-  }
-
-  #next(): Token {
-    if (this.#peeked > 0) this.#peeked--;
-    else this.#tokens[0] = this.#shared.lexer.next();
-    return this.#tokens[this.#peeked] ?? this.#tokens[0];
-  }
-
-  #peek(): Token {
-    if (this.#peeked === 0) {
-      this.#tokens[0] = this.#shared.lexer.next();
-      this.#peeked = 1;
-    }
-    return this.#tokens[this.#peeked - 1] ?? this.#tokens[0];
-  }
-
-  #nextNonSpace(): Token {
-    let token = this.#next();
-    while (token.type === "space") token = this.#next();
-    return token;
-  }
-
-  #peekNonSpace(): Token {
-    const token = this.#nextNonSpace();
-    this.#peeked++;
-    return token;
+    this.#tokens = new TokenReader(shared.name, shared.lexer);
   }
 
   #fail(reason: string, limit?: "nesting"): never {
-    const line = this.#tokens[0].line;
-    const key = this.#shared.name;
-    const message = `template: ${key}:${line}: ${reason}`;
-    throw new TemplateError("parse", message, { key, reason, line, limit });
-  }
-
-  #unexpected(token: Token, context: string): never {
-    if (token.type !== "error") this.#fail(`unexpected ${describeToken(token)} in ${context}`);
-    let extra = "";
-    if (this.#actionLine !== 0 && this.#actionLine !== token.line) {
-      extra = ` in action started at ${this.#shared.name}:${this.#actionLine}`;
-      if (token.value.endsWith(" action")) extra = extra.slice(" in action".length);
-    }
-    this.#fail(token.value + extra);
-  }
-
-  #expect(type: TokenType, context: string): Token {
-    const token = this.#nextNonSpace();
-    if (token.type !== type) this.#unexpected(token, context);
-    return token;
+    this.#tokens.fail(reason, limit);
   }
 
   #nested<T>(parse: () => T): T {
@@ -147,15 +99,14 @@ class Parser {
 
   main(name: string): void {
     const root: Statement[] = [];
-    while (this.#peek().type !== "eof") {
-      if (this.#peek().type === "leftDelim") {
-        const delim = this.#next();
-        if (this.#nextNonSpace().type === "define") {
+    while (this.#tokens.peek().type !== "eof") {
+      if (this.#tokens.peek().type === "leftDelim") {
+        const delim = this.#tokens.next();
+        if (this.#tokens.nextNonSpace().type === "define") {
           new Parser(this.#shared).#definition();
           continue;
         }
-        this.#tokens[1] = delim;
-        this.#peeked = 2;
+        this.#tokens.backTo(delim);
       }
       const node = this.#textOrAction();
       if (isEnd(node)) return this.#fail(`unexpected {{${node.type}}}`);
@@ -165,9 +116,9 @@ class Parser {
   }
 
   #definition(): void {
-    const token = this.#nextNonSpace();
+    const token = this.#tokens.nextNonSpace();
     const name = this.#templateName(token, "define clause");
-    this.#expect("rightDelim", "define clause");
+    this.#tokens.expect("rightDelim", "define clause");
     this.#body(name, "define clause");
   }
 
@@ -188,7 +139,7 @@ class Parser {
 
   #itemList(): { list: Statement[]; end: End } {
     const list: Statement[] = [];
-    while (this.#peekNonSpace().type !== "eof") {
+    while (this.#tokens.peekNonSpace().type !== "eof") {
       const node = this.#textOrAction();
       if (isEnd(node)) return { list, end: node };
       list.push(node);
@@ -197,17 +148,17 @@ class Parser {
   }
 
   #textOrAction(): Statement | End {
-    const token = this.#nextNonSpace();
+    const token = this.#tokens.nextNonSpace();
     if (token.type === "text") return { type: "text", pos: token.pos, text: token.value };
-    if (token.type !== "leftDelim") this.#unexpected(token, "input");
-    this.#actionLine = token.line;
+    if (token.type !== "leftDelim") this.#tokens.unexpected(token, "input");
+    this.#tokens.actionLine = token.line;
     const node = this.#action();
-    this.#actionLine = 0;
+    this.#tokens.actionLine = 0;
     return node;
   }
 
   #action(): Statement | End {
-    const token = this.#nextNonSpace();
+    const token = this.#tokens.nextNonSpace();
     switch (token.type) {
       case "block":
         return this.#block();
@@ -217,7 +168,7 @@ class Parser {
       case "else":
         return this.#else();
       case "end":
-        return { type: "end", pos: this.#expect("rightDelim", "end").pos };
+        return { type: "end", pos: this.#tokens.expect("rightDelim", "end").pos };
       case "if":
       case "range":
       case "with":
@@ -225,22 +176,22 @@ class Parser {
       case "template":
         return this.#template();
     }
-    this.#peeked++;
-    const { pos } = this.#peek();
+    this.#tokens.back();
+    const { pos } = this.#tokens.peek();
     return { type: "action", pos, pipe: this.#pipeline("command", "rightDelim") };
   }
 
   #jump(type: "break" | "continue", pos: number): Statement {
-    const token = this.#nextNonSpace();
-    if (token.type !== "rightDelim") this.#unexpected(token, `{{${type}}}`);
+    const token = this.#tokens.nextNonSpace();
+    if (token.type !== "rightDelim") this.#tokens.unexpected(token, `{{${type}}}`);
     if (this.#ranges === 0) this.#fail(`{{${type}}} outside {{range}}`);
     return { type, pos };
   }
 
   #else(): End {
-    const token = this.#peekNonSpace();
+    const token = this.#tokens.peekNonSpace();
     if (token.type === "if" || token.type === "with") return { type: "else", pos: token.pos };
-    return { type: "else", pos: this.#expect("rightDelim", "else").pos };
+    return { type: "else", pos: this.#tokens.expect("rightDelim", "else").pos };
   }
 
   #branch(type: BranchNode["type"]): BranchNode {
@@ -258,8 +209,8 @@ class Parser {
 
   /** "else if" and "else with" are the same word in an else, whose end is this one's. */
   #elseList(type: BranchNode["type"]): readonly Statement[] {
-    if (type !== "range" && this.#peek().type === type) {
-      this.#next();
+    if (type !== "range" && this.#tokens.peek().type === type) {
+      this.#tokens.next();
       return [this.#branch(type)];
     }
     const { list, end } = this.#itemList();
@@ -268,7 +219,7 @@ class Parser {
   }
 
   #block(): Statement {
-    const token = this.#nextNonSpace();
+    const token = this.#tokens.nextNonSpace();
     const name = this.#templateName(token, "block clause");
     const pipe = this.#pipeline("block clause", "rightDelim");
     new Parser(this.#shared).#body(name, "block clause");
@@ -276,31 +227,33 @@ class Parser {
   }
 
   #template(): Statement {
-    const token = this.#nextNonSpace();
+    const token = this.#tokens.nextNonSpace();
     const name = this.#templateName(token, "template clause");
     let pipe: PipeNode | undefined;
-    if (this.#nextNonSpace().type !== "rightDelim") {
-      this.#peeked++;
+    if (this.#tokens.nextNonSpace().type !== "rightDelim") {
+      this.#tokens.back();
       pipe = this.#pipeline("template clause", "rightDelim");
     }
     return { type: "template", pos: token.pos, name, pipe };
   }
 
   #templateName(token: Token, context: string): string {
-    if (token.type !== "string" && token.type !== "rawString") this.#unexpected(token, context);
+    if (token.type !== "string" && token.type !== "rawString") {
+      this.#tokens.unexpected(token, context);
+    }
     return this.#literal(() => unquote(token.value));
   }
 
   #pipeline(context: string, end: TokenType): PipeNode {
-    const { pos } = this.#peekNonSpace();
+    const { pos } = this.#tokens.peekNonSpace();
     const decl: VariableNode[] = [];
     const isAssign = this.#declarations(decl, context);
     const cmds: CommandNode[] = [];
     for (;;) {
-      const token = this.#nextNonSpace();
+      const token = this.#tokens.nextNonSpace();
       if (token.type === end) break;
-      if (!OPERANDS.has(token.type)) this.#unexpected(token, context);
-      this.#peeked++;
+      if (!OPERANDS.has(token.type)) this.#tokens.unexpected(token, context);
+      this.#tokens.back();
       cmds.push(this.#command());
     }
     if (cmds.length === 0) this.#fail(`missing value for ${context}`);
@@ -315,49 +268,43 @@ class Parser {
   /** `$x :=`, `$x =`, and in range `$i, $x :=`. Returns whether it assigns. */
   #declarations(decl: VariableNode[], context: string): boolean {
     for (;;) {
-      const variable = this.#peekNonSpace();
+      const variable = this.#tokens.peekNonSpace();
       if (variable.type !== "variable") return false;
-      this.#next();
+      this.#tokens.next();
       // "$x foo" must be told from "$x :=": look past the blank, and give all of it back.
-      const after = this.#peek();
-      const next = this.#peekNonSpace();
+      const after = this.#tokens.peek();
+      const next = this.#tokens.peekNonSpace();
       const comma = next.type === "char" && next.value === ",";
       if (next.type === "assign" || next.type === "declare" || comma) {
-        this.#nextNonSpace();
+        this.#tokens.nextNonSpace();
         decl.push({ type: "variable", pos: variable.pos, ident: variable.value.split(".") });
         this.#vars.push(variable.value);
         if (!comma) return next.type === "assign";
         if (context !== "range" || decl.length >= 2) {
           this.#fail(`too many declarations in ${context}`);
         }
-        if (!AFTER_COMMA.has(this.#peekNonSpace().type)) {
+        if (!AFTER_COMMA.has(this.#tokens.peekNonSpace().type)) {
           this.#fail("range can only initialize variables");
         }
         continue;
       }
-      if (after.type === "space") {
-        this.#tokens[1] = after;
-        this.#tokens[2] = variable;
-        this.#peeked = 3;
-      } else {
-        this.#tokens[1] = variable;
-        this.#peeked = 2;
-      }
+      if (after.type === "space") this.#tokens.backTo(after, variable);
+      else this.#tokens.backTo(variable);
       return false;
     }
   }
 
   #command(): CommandNode {
-    const { pos } = this.#peekNonSpace();
+    const { pos } = this.#tokens.peekNonSpace();
     const args: Operand[] = [];
     for (;;) {
-      this.#peekNonSpace();
+      this.#tokens.peekNonSpace();
       const operand = this.#operand();
       if (operand !== undefined) args.push(operand);
-      const token = this.#next();
+      const token = this.#tokens.next();
       if (token.type === "space") continue;
-      if (token.type === "rightDelim" || token.type === "rightParen") this.#peeked++;
-      else if (token.type !== "pipe") this.#unexpected(token, "operand");
+      if (token.type === "rightDelim" || token.type === "rightParen") this.#tokens.back();
+      else if (token.type !== "pipe") this.#tokens.unexpected(token, "operand");
       break;
     }
     if (args.length === 0) this.#fail("empty command");
@@ -366,10 +313,10 @@ class Parser {
 
   #operand(): Operand | undefined {
     const node = this.#term();
-    if (node === undefined || this.#peek().type !== "field") return node;
-    const { pos } = this.#peek();
+    if (node === undefined || this.#tokens.peek().type !== "field") return node;
+    const { pos } = this.#tokens.peek();
     const fields: string[] = [];
-    while (this.#peek().type === "field") fields.push(this.#next().value.slice(1));
+    while (this.#tokens.peek().type === "field") fields.push(this.#tokens.next().value.slice(1));
     switch (node.type) {
       case "field":
       case "variable":
@@ -386,7 +333,7 @@ class Parser {
   }
 
   #term(): Operand | undefined {
-    const token = this.#nextNonSpace();
+    const token = this.#tokens.nextNonSpace();
     const { pos, value } = token;
     switch (token.type) {
       case "identifier":
@@ -412,7 +359,7 @@ class Parser {
       case "rawString":
         return { type: "string", pos, quoted: value, text: this.#literal(() => unquote(value)) };
     }
-    this.#peeked++;
+    this.#tokens.back();
     return undefined;
   }
 }

@@ -246,6 +246,7 @@ class Printer {
   #value(value: GoValue, verb: string, depth: number): void {
     checkValueDepth(depth);
     const { width = 0, precision = 0 } = this.#flags;
+    this.#budget.steps(1);
     this.#budget.memory(width + precision);
     const basic = this.#basic(value, verb);
     if (basic !== undefined) return this.#write(basic);

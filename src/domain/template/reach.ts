@@ -5,9 +5,12 @@
  */
 import type { BranchNode, CommandNode, Operand, PipeNode, Statement, Tree } from "./node.ts";
 
-/** Steps from the root; "*" is every element of a list or every entry of a map. */
+/**
+ * Steps from the root; "*" is every element of a list or every entry of a map. A last step "" asks
+ * only that the value before it is there, null, scalar, list or map as it may be.
+ */
 export type FieldPath = readonly string[];
-/** No path starts with another; the value at the end of each counts with all that is below it. */
+/** The value at the end of each path counts with all that is below it. */
 export type FieldPaths = readonly FieldPath[];
 
 /** Places that a value may come from; none for what is not from the data or is counted already. */
@@ -16,6 +19,7 @@ type Places = readonly FieldPath[];
 const NOWHERE: Places = [];
 /** Deeper paths are cut off: their beginning then counts as a whole. */
 const PATH_MAX = 12;
+const PATHS_MAX = 1000;
 /** Renderings of one template with different places for its dot. */
 const VISITS_MAX = 2000;
 
@@ -51,7 +55,8 @@ class Reach {
       const scope = { dot: next.dot, vars: new Map([["$", next.dot]]) };
       this.#statements(next.tree.root, scope);
     }
-    return this.#all ? "all" : withoutCovered([...this.#found.values()]);
+    if (this.#all || this.#found.size > PATHS_MAX) return "all";
+    return withoutCovered([...this.#found.values()]);
   }
 
   #visit(tree: Tree, dot: Places): void {
@@ -71,7 +76,7 @@ class Reach {
 
   #step(places: Places, name: string): Places {
     return places.flatMap((path) => {
-      if (path.length < PATH_MAX) return [[...path, name]];
+      if (path.length < PATH_MAX && name !== "") return [[...path, name]];
       this.#use([path]);
       return [];
     });
@@ -80,9 +85,11 @@ class Reach {
   #statements(nodes: readonly Statement[], scope: Scope): void {
     for (const node of nodes) {
       switch (node.type) {
-        case "action":
-          this.#use(this.#pipe(node.pipe, scope));
+        case "action": {
+          const shown = this.#pipe(node.pipe, scope);
+          if (node.pipe.decl.length === 0) this.#use(shown);
           break;
+        }
         case "template": {
           const dot = node.pipe === undefined ? NOWHERE : this.#pipe(node.pipe, scope);
           const tree = this.#trees.get(node.name);
@@ -122,7 +129,7 @@ class Reach {
       if (names.length > 1) body.vars.set(names[0] ?? "", NOWHERE);
     }
     this.#statements(node.list, body);
-    for (const path of places) this.#found.set([...path, "*", ""].join("\0"), [...path, "*", ""]);
+    this.#see(element);
   }
 
   #pipe(pipe: PipeNode, scope: Scope): Places {
@@ -146,7 +153,18 @@ class Reach {
     return this.#operand(first, scope);
   }
 
+  /** Evaluating may fail, whether the value is used or not: what is on the way is needed. */
   #operand(node: Operand, scope: Scope): Places {
+    const places = this.#places(node, scope);
+    this.#see(places);
+    return places;
+  }
+
+  #see(places: Places): void {
+    for (const path of places) this.#found.set([...path, ""].join("\0"), [...path, ""]);
+  }
+
+  #places(node: Operand, scope: Scope): Places {
     switch (node.type) {
       case "dot":
         return scope.dot;
@@ -197,11 +215,19 @@ class Reach {
   }
 }
 
+/** Leaves out what other paths ask for too. */
 function withoutCovered(paths: readonly FieldPath[]): FieldPaths {
-  const sorted = paths.toSorted((a, b) => a.length - b.length);
+  const startsWith = (path: FieldPath, start: FieldPath) =>
+    start.length <= path.length && start.every((step, i) => step === path[i]);
   const kept: FieldPath[] = [];
-  for (const path of sorted) {
-    if (!kept.some((shorter) => shorter.every((step, i) => step === path[i]))) kept.push(path);
+  for (const path of paths) {
+    const before = path.slice(0, -1);
+    const isCovered = paths.some((other) => {
+      if (other === path) return false;
+      const covers = other.at(-1) !== "" && startsWith(path, other);
+      return covers || (path.at(-1) === "" && startsWith(other, before));
+    });
+    if (!isCovered) kept.push(path);
   }
   return kept.toSorted((a, b) => a.join("\0") < b.join("\0") ? -1 : 1);
 }

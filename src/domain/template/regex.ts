@@ -20,17 +20,20 @@ interface Pattern {
 export class RegexCache {
   readonly #patterns = new Map<string, Pattern | CallError>();
 
-  /** Throws CallError with the text of Go's MustCompile. */
+  /**
+   * Throws CallError with the text of Go's MustCompile. The charge is the same whether the pattern is
+   * known or not: what one rendering may do must not depend on those before it.
+   */
   compile(pattern: string, budget: Budget): Pattern {
+    budget.steps(20 + pattern.length * 4);
     let known = this.#patterns.get(pattern);
     if (known === undefined) {
-      budget.steps(100 + pattern.length * 10);
       known = compile(pattern);
       if (this.#patterns.size >= CACHE_MAX) this.#patterns.clear();
       this.#patterns.set(pattern, known);
     }
     if (known instanceof CallError) throw known;
-    budget.steps(known.cost / 50);
+    budget.steps(known.cost * 2);
     return known;
   }
 }
@@ -40,7 +43,9 @@ function compile(pattern: string): Pattern | CallError {
     if (!pattern.isWellFormed()) {
       throw new Error(`error parsing regexp: invalid UTF-8: \`${pattern}\``);
     }
-    if (pattern.length > PATTERN_MAX) throw new Error(`error parsing regexp: expression too large: \`${pattern}\``);
+    if (pattern.length > PATTERN_MAX) {
+      throw new Error(`error parsing regexp: expression too large: \`${pattern}\``);
+    }
     const regex = RE2JS.compile(pattern);
     return { regex, cost: regex.programSize() };
   } catch (error) {
@@ -70,7 +75,7 @@ export function findAll(pattern: Pattern, text: string, most: number, budget: Bu
   chargeRun(pattern, text, budget);
   while (at <= text.length && (most < 0 || found.length < most)) {
     // A search may read to the end before it settles for an early match.
-    budget.steps(1 + pattern.cost * (text.length - at) / 400);
+    budget.steps(1 + pattern.cost * (text.length - at) / 50);
     if (!matcher.find(at)) break;
     const [start, end] = [matcher.start(), matcher.end()];
     const isEmpty = start === end;
