@@ -69,6 +69,8 @@ function open() {
   if (major !== LIBBPF_MAJOR) {
     throw new LibraryError(`Cannot use ${path}: libbpf ${major}.x, need ${LIBBPF_MAJOR}.x`);
   }
+  // Messages are formatted by libc, on whatever thread they come up.
+  libc();
   const print = new Deno.UnsafeCallback(PRINT, keepMessage);
   symbols.libbpf_set_print(print.pointer);
   opened = { path, libbpf: symbols, print };
