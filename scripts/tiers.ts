@@ -51,7 +51,7 @@ export const TIERS: readonly Tier[] = [
     name: "kernel",
     paths: ["ffi", "bpf", "tests/kernel"],
     parallel: false,
-    sanitize: false,
+    sanitize: true,
     confine: false,
     timeoutMs: 3 * MINUTE_MS,
   },
