@@ -2,6 +2,7 @@
  * What this kernel can do, by asking it: versions lie where features were backported or left out.
  */
 import { UnsupportedFeature } from "./errors.ts";
+import { fileExists } from "./files.ts";
 import { libbpf, takeMessages } from "./library.ts";
 import { MapType } from "./map.ts";
 import { supportsCgroupLinks } from "./program.ts";
@@ -41,7 +42,7 @@ const PROBES = {
   btf: {
     description: "the kernel's own type information (BTF)",
     minimumKernel: "5.4",
-    probe: () => isFile(VMLINUX_BTF),
+    probe: () => fileExists(VMLINUX_BTF),
   },
   cgroupLinks: {
     description: "links to cgroups",
@@ -115,11 +116,3 @@ const programType = (type: number) => libbpf().libbpf_probe_bpf_prog_type(type, 
 const mapType = (type: number) => libbpf().libbpf_probe_bpf_map_type(type, null) === 1;
 const helper = (program: number, id: number) =>
   libbpf().libbpf_probe_bpf_helper(program, id, null) === 1;
-
-function isFile(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
-}

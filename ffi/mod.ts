@@ -31,7 +31,23 @@ export {
   ProgramType,
   requireFeature,
 } from "./features.ts";
-export { type LiveHandle, liveHandles, trackHandles } from "./handles.ts";
+export {
+  changeMode,
+  changeOwner,
+  type DirectoryEntry,
+  fileExists,
+  FileSystem,
+  fileSystemOf,
+  listDirectory,
+  makeDirectory,
+  readFile,
+  readTextFile,
+  removeDirectory,
+  removeFile,
+  renameFile,
+  tryLock,
+} from "./files.ts";
+export { type LiveHandle, liveHandles, OwnedFd, trackHandles } from "./handles.ts";
 export { listIds } from "./ids.ts";
 export { LIBBPF_CANDIDATES, LIBC_CANDIDATES, libraryInfo } from "./library.ts";
 export { BpfMap, type MapEntry, type MapInfo, MapType, possibleCpus, UpdateFlag } from "./map.ts";

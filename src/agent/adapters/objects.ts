@@ -1,0 +1,46 @@
+/** The eBPF objects inside of this program, opened and checked against the layout. */
+import { gunzipSync } from "node:zlib";
+import { FIREWALL_OBJECT, SYSCALLS_OBJECT } from "../../../bpf/embedded.ts";
+import { FW_LAYOUT, SYS_LAYOUT } from "../../../bpf/layout.ts";
+import { BpfObject } from "../../../ffi/mod.ts";
+import { sha256Hex } from "../../lib/hash.ts";
+
+const OBJECTS = {
+  firewall: { packed: FIREWALL_OBJECT, prefix: "fw_", layout: FW_LAYOUT },
+  syscalls: { packed: SYSCALLS_OBJECT, prefix: "sys_", layout: SYS_LAYOUT },
+} as const;
+export type ObjectName = keyof typeof OBJECTS;
+export const OBJECT_NAMES = Object.keys(OBJECTS) as readonly ObjectName[];
+
+const unpacked = new Map<ObjectName, Uint8Array<ArrayBuffer>>();
+
+/** The object file. */
+export function objectBytes(name: ObjectName): Uint8Array<ArrayBuffer> {
+  let bytes = unpacked.get(name);
+  if (bytes === undefined) {
+    const packed = Uint8Array.from(atob(OBJECTS[name].packed), (char) => char.charCodeAt(0));
+    bytes = new Uint8Array(gunzipSync(packed));
+    unpacked.set(name, bytes);
+  }
+  return bytes;
+}
+
+/** @throws LayoutError when the object is not the one that this program was written for. */
+export function openObject(name: ObjectName): BpfObject {
+  const object = BpfObject.open(objectBytes(name), name);
+  try {
+    object.checkLayout(OBJECTS[name].prefix, OBJECTS[name].layout);
+    return object;
+  } catch (error) {
+    object.close();
+    throw error;
+  }
+}
+
+/** Tells builds of an object apart: names the folder that marks what this build has finished. */
+export function buildMark(name: ObjectName): string {
+  return `build-${sha256Hex(OBJECTS[name].packed, 12)}`;
+}
+
+export const u32 = (value: number) => new Uint8Array(new Uint32Array([value]).buffer);
+export const u64 = (value: bigint) => new Uint8Array(new BigUint64Array([value]).buffer);

@@ -1,0 +1,169 @@
+/**
+ * What of ours is pinned, by path: `<folder>/v1/{maps,pods/<uid>,sys}`, in a bpffs.
+ *
+ * Found and opened by path alone: asking the kernel for all its objects takes more rights than the
+ * agent has. Folders double as marks: a bpffs holds no plain files.
+ */
+import {
+  BpfError,
+  BpfMap,
+  fileExists,
+  FileSystem,
+  fileSystemOf,
+  Link,
+  listDirectory,
+  makeDirectory,
+  removeDirectory,
+  removeFile,
+} from "../../../ffi/mod.ts";
+import { EbpfError } from "../ports.ts";
+import { during } from "./failures.ts";
+
+/** Of the pins and of the layout of pinned maps. */
+export const PINS_VERSION = "v1";
+const VERSION = /^v\d+$/;
+/** A bpffs takes no dots in names. */
+const UID = /^[A-Za-z0-9_-]{1,128}$/;
+
+export class Pins {
+  /** In a bpffs; all of it is ours. */
+  readonly folder: string;
+  readonly maps: string;
+  readonly pods: string;
+  readonly sys: string;
+  readonly #root: string;
+
+  constructor(folder: string) {
+    this.folder = folder.replace(/\/+$/, "");
+    this.#root = `${this.folder}/${PINS_VERSION}`;
+    this.maps = `${this.#root}/maps`;
+    this.pods = `${this.#root}/pods`;
+    this.sys = `${this.#root}/sys`;
+  }
+
+  /** Makes the folders. @throws EbpfError BpffsUnavailable */
+  prepare(): void {
+    during("bpffs", () => {
+      makeFolder(this.folder);
+      if (fileSystemOf(this.folder) !== FileSystem.BPF) {
+        throw new EbpfError(
+          "BpffsUnavailable",
+          `Cannot pin below ${this.folder}: it is not in a bpffs`,
+        );
+      }
+      for (const path of [this.#root, this.maps, this.pods, this.sys]) makeFolder(path);
+    });
+  }
+
+  /** @throws EbpfError InternalError for what cannot be a uid. */
+  pod(uid: string): string {
+    if (!UID.test(uid)) {
+      throw new EbpfError("InternalError", `Cannot pin for the Pod uid ${JSON.stringify(uid)}`);
+    }
+    return `${this.pods}/${uid}`;
+  }
+
+  /** Pods with anything pinned, by programs of other layouts too. */
+  podUids(): string[] {
+    const uids = [this.pods, ...this.others().map((version) => `${version}/pods`)]
+      .flatMap((path) => namesIn(path));
+    return [...new Set(uids)].filter((uid) => UID.test(uid)).sort();
+  }
+
+  /** Folders of other layouts: of a newer program, or an older one. */
+  others(): string[] {
+    return namesIn(this.folder)
+      .filter((name) => VERSION.test(name) && name !== PINS_VERSION)
+      .map((name) => `${this.folder}/${name}`);
+  }
+
+  /** Takes down what other layouts have of a Pod, once this one has it. */
+  removeOthersOf(uid: string): void {
+    for (const version of this.others()) removeTree(`${version}/pods/${uid}`);
+  }
+
+  removeAll(): void {
+    removeTree(this.folder);
+  }
+}
+
+/** Names in a folder, sorted; none where it does not exist. */
+export function namesIn(path: string): string[] {
+  try {
+    return listDirectory(path).map(({ name }) => name).sort();
+  } catch (error) {
+    if (error instanceof BpfError && error.errno === "ENOENT") return [];
+    throw error;
+  }
+}
+
+/** With its parent existing; no error where it is there. */
+export function makeFolder(path: string): void {
+  if (fileExists(path)) return;
+  makeDirectory(path);
+}
+
+/**
+ * Unpins one thing. A link is detached at once: the kernel would do it a little later.
+ * No error where there is nothing.
+ */
+export function unpin(path: string): void {
+  let link: Link;
+  try {
+    link = Link.openPinned(path);
+  } catch (error) {
+    if (error instanceof BpfError && error.errno === "ENOENT") return;
+    throw error;
+  }
+  using owned = link;
+  try {
+    owned.detach();
+  } catch {
+    // Not a link to a cgroup: those go when their last descriptor is closed.
+  }
+  removeFile(path);
+}
+
+/** Everything below, links before the rest, and the folder. No error where there is nothing. */
+export function removeTree(path: string): void {
+  let entries;
+  try {
+    entries = listDirectory(path);
+  } catch (error) {
+    if (error instanceof BpfError && error.errno === "ENOENT") return;
+    throw error;
+  }
+  for (const { name } of entries.filter(({ isDirectory }) => isDirectory)) {
+    removeTree(`${path}/${name}`);
+  }
+  const pins = entries.filter(({ isDirectory }) => !isDirectory).map(({ name }) => name);
+  for (const name of pins.sort(linksFirst)) unpin(`${path}/${name}`);
+  removeDirectory(path);
+}
+
+const LINKS: ReadonlySet<string> = new Set([
+  ...["in", "out", "c4", "c6", "m4", "m6"],
+  ...["enter", "exit"],
+]);
+const linksFirst = (one: string, other: string) =>
+  Number(LINKS.has(other)) - Number(LINKS.has(one));
+
+/** The map pinned there, or undefined. */
+export function openMap(path: string): BpfMap | undefined {
+  try {
+    return BpfMap.openPinned(path);
+  } catch (error) {
+    if (error instanceof BpfError && error.errno === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** The link pinned there, or undefined. */
+export function openLink(path: string): Link | undefined {
+  try {
+    return Link.openPinned(path);
+  } catch (error) {
+    if (error instanceof BpfError && error.errno === "ENOENT") return undefined;
+    throw error;
+  }
+}
