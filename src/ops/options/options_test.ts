@@ -103,6 +103,21 @@ Deno.test("every environment variable reaches its option", () => {
   }
 });
 
+Deno.test("names are those that Kubernetes allows, up to their last character", () => {
+  const of = (name: string, value: string) => {
+    const line = parse("controller", { [name]: value });
+    return line.kind === "problems" ? line.problems.length : 0;
+  };
+  const [label, name] = ["a".repeat(63), "a".repeat(253)];
+  assert.equal(of("POD_NAME", name) + of("NODE_NAME", `${label}.${label}x.b`), 0);
+  assert.equal(of("WATCH_NAMESPACE", `${label},b`), 0);
+  assert.equal(of("POD_NAME", `${name}a`), 1);
+  assert.equal(of("WATCH_NAMESPACE", `${label}a`), 1);
+  for (const wrong of ["a..b", ".a", "a.", "-a", "a-", "A", "a_b", "é"]) {
+    assert.equal(of("POD_NAME", wrong), 1, wrong);
+  }
+});
+
 Deno.test("all problems are reported at once, by the name that was used", () => {
   const problems = problemsOf(
     "controller --metrics-adr :1 --pod-workers 0 --resync-period soon extra --watch-namespace A --debug=si",

@@ -72,17 +72,19 @@ function parseEnum(option: OptionDefinition, text: string): ParsedValue {
   return { problem: `${JSON.stringify(text)} is none of ${Object.keys(values).join(", ")}` };
 }
 
-const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+const PART = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
 
 function checkFormat(
   option: OptionDefinition,
   items: readonly string[],
 ): { problem: string } | undefined {
   for (const item of items) {
-    const labels = option.format === "dns-label" ? [item] : item.split(".");
     if (option.format === undefined) continue;
-    if (item.length <= 253 && labels.every((label) => LABEL.test(label))) continue;
-    const what = option.format === "dns-label" ? "namespace" : "object";
+    // Only a namespace has the 63 characters of a DNS label: each part of an object's name may be longer.
+    const isLabel = option.format === "dns-label";
+    const parts = isLabel ? [item] : item.split(".");
+    if (item.length <= (isLabel ? 63 : 253) && parts.every((part) => PART.test(part))) continue;
+    const what = isLabel ? "namespace" : "object";
     return { problem: `${JSON.stringify(item)} is no name that a Kubernetes ${what} may have` };
   }
   return undefined;
