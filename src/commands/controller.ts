@@ -18,7 +18,13 @@ import { loadConnection, type LoadOptions } from "../kube/load.ts";
 import { protobufCodec } from "../kube/protobuf_codec.ts";
 import { configMap, pod } from "../kube/protobuf_objects.ts";
 import { EventLoopMonitor } from "../ops/event_loop.ts";
-import { type Check, eventLoopCheck, watchProgressCheck, watchReadyCheck } from "../ops/health.ts";
+import {
+  type Check,
+  eventLoopCheck,
+  leaseReadyCheck,
+  watchProgressCheck,
+  watchReadyCheck,
+} from "../ops/health.ts";
 import { startOpsServer } from "../ops/http_server.ts";
 import { processIdentity } from "../ops/identity.ts";
 import { Metrics } from "../ops/metrics/metrics.ts";
@@ -102,7 +108,7 @@ export async function runController(
   const work: Task = { name: "controller", run: (stop) => manager.run(stop) };
   const stages: Task[][] = [[work]];
   if (options.metricsAddress !== undefined) {
-    const { healthz, readyz } = checks(manager, monitor);
+    const { healthz, readyz } = checks(manager, monitor, options.renewDeadlineMs);
     const server = startOpsServer({
       address: options.metricsAddress,
       metrics,
@@ -129,13 +135,16 @@ export async function runController(
   return EXIT.failed;
 }
 
-function checks(manager: Manager, monitor: EventLoopMonitor) {
+function checks(manager: Manager, monitor: EventLoopMonitor, leaseLimitMs: number) {
   const healthz = (): Check[] => [
     eventLoopCheck(monitor),
     ...manager.informers.map((watch) => watchProgressCheck(watch.resource, watch, systemClock)),
   ];
-  const readyz = (): Check[] =>
-    manager.informers.map((watch) => watchReadyCheck(watch.resource, watch));
+  const readyz = (): Check[] => [
+    ...manager.informers.map((watch) => watchReadyCheck(watch.resource, watch)),
+    // A watch that is open hears nothing of expired credentials or a server that hangs; this one does.
+    ...(manager.lease ? [leaseReadyCheck(manager.lease, systemClock, leaseLimitMs)] : []),
+  ];
   return { healthz, readyz };
 }
 

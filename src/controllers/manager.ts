@@ -22,6 +22,7 @@ export class Manager {
   readonly #caches: Caches;
   readonly #documents: PodDocuments;
   #term: Term | undefined;
+  #elector: LeaderElector | undefined;
 
   constructor(dependencies: ControllerDependencies) {
     this.#dependencies = dependencies;
@@ -54,6 +55,11 @@ export class Manager {
 
   get leading(): boolean {
     return this.#term !== undefined;
+  }
+
+  /** How the lease is reached; undefined before the caches are synced, and without leader election. */
+  get lease(): Pick<LeaderElector, "answeredAt" | "trouble"> | undefined {
+    return this.#elector;
   }
 
   /** Works until `signal` aborts; resolves once everything has ended and the lease is released. */
@@ -124,7 +130,7 @@ export class Manager {
   #createElector(): LeaderElector {
     const { rest, clock, random, log, runtimeMetrics, settings } = this.#dependencies;
     const { enabled: _, lockName, lockNamespace, ...times } = settings.leaderElection;
-    return new LeaderElector({
+    this.#elector = new LeaderElector({
       ...times,
       rest: rest.lease,
       namespace: lockNamespace,
@@ -135,6 +141,7 @@ export class Manager {
       log: log.with({ logger: "leader-election" }),
       ...(runtimeMetrics.election && { metrics: runtimeMetrics.election }),
     });
+    return this.#elector;
   }
 }
 

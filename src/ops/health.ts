@@ -68,6 +68,28 @@ export function watchReadyCheck(resource: string, watch: WatchState): Check {
   };
 }
 
+/** What health needs to know of the lease; a `LeaderElector` has it. */
+export interface LeaseState {
+  /** `clock.monotonic()` of the last answer as hoped. */
+  readonly answeredAt: number;
+  /** The last failure, since then. */
+  readonly trouble: Error | undefined;
+}
+
+/** Fails when the lease has been out of reach for `limitMs`: nothing can be written then, leader or not. */
+export function leaseReadyCheck(lease: LeaseState, clock: Clock, limitMs: number): Check {
+  return {
+    name: "lease",
+    check() {
+      const silentMs = clock.monotonic() - lease.answeredAt;
+      const since = `last answer ${(silentMs / 1000).toFixed(0)} s ago`;
+      if (silentMs < limitMs) return { ok: true, detail: since };
+      const why = lease.trouble === undefined ? "no answer yet" : errorText(lease.trouble);
+      return { ok: false, detail: `${since}: ${why}` };
+    },
+  };
+}
+
 /** Text of an answer, in the manner of kube-apiserver: every check when asked for or when one failed. */
 export function runChecks(
   endpoint: string,

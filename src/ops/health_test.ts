@@ -4,6 +4,7 @@ import { VirtualClock } from "../lib/virtual_clock.ts";
 import { EventLoopMonitor, TICK_MS } from "./event_loop.ts";
 import {
   eventLoopCheck,
+  leaseReadyCheck,
   WATCH_SILENCE_MAX_MS,
   watchProgressCheck,
   watchReadyCheck,
@@ -28,6 +29,20 @@ Deno.test("a watch is healthy while it makes progress, and in trouble at once wh
   assert.deepEqual(alive.check(), { ok: false, detail: "last progress 300 s ago" });
   watch.lastProgress = clock.monotonic();
   assert.equal(alive.check().ok, true);
+});
+
+Deno.test("a lease out of reach for its limit makes it unready, and says why", async () => {
+  const clock = new VirtualClock();
+  const lease = { answeredAt: clock.monotonic(), trouble: undefined as Error | undefined };
+  const ready = leaseReadyCheck(lease, clock, 10_000);
+  await clock.advance(9_999);
+  assert.deepEqual(ready.check(), { ok: true, detail: "last answer 10 s ago" });
+  await clock.advance(1);
+  assert.deepEqual(ready.check(), { ok: false, detail: "last answer 10 s ago: no answer yet" });
+  lease.trouble = new Error("Unauthorized");
+  assert.deepEqual(ready.check(), { ok: false, detail: "last answer 10 s ago: Unauthorized" });
+  lease.answeredAt = clock.monotonic();
+  assert.equal(ready.check().ok, true);
 });
 
 /** A clock whose event loop can be held up: time passes and no timer fires. */

@@ -101,6 +101,8 @@ export class LeaderElector {
   /** Monotonic time at which the last successful renewal was sent. */
   #renewedAt = 0;
   #reportedHolder = "";
+  #answeredAt: number;
+  #trouble: Error | undefined;
 
   /** @throws {RangeError} that names every problem of the settings. */
   constructor(options: LeaderElectorOptions) {
@@ -110,6 +112,7 @@ export class LeaderElector {
       throw new RangeError(`Cannot elect a leader: ${text}`);
     }
     this.#options = options;
+    this.#answeredAt = options.clock.monotonic();
     this.#lease = `${options.namespace}/${options.name}`;
     this.#log = options.log.with({ lease: this.#lease });
     const { clock } = options;
@@ -136,6 +139,16 @@ export class LeaderElector {
   /** True while this process holds the lease and its local deadline has not passed. */
   get leading(): boolean {
     return this.#leading && this.#options.clock.monotonic() < this.#deadline;
+  }
+
+  /** `clock.monotonic()` when the lease was last read or written as hoped; at first, of the beginning. */
+  get answeredAt(): number {
+    return this.#answeredAt;
+  }
+
+  /** Why the last try did not get that far. */
+  get trouble(): Error | undefined {
+    return this.#trouble;
   }
 
   /** @throws {LeadershipLostError} unless {@link leading}. Call it before each write. */
@@ -261,9 +274,13 @@ export class LeaderElector {
   /** One try; failures are logged, not thrown. */
   async #step(signal: AbortSignal): Promise<ClaimResult> {
     try {
-      return await this.#claim.step(signal);
+      const result = await this.#claim.step(signal);
+      this.#answeredAt = this.#options.clock.monotonic();
+      this.#trouble = undefined;
+      return result;
     } catch (error) {
       if (!signal.aborted) {
+        this.#trouble = error as Error;
         this.#options.metrics?.failed(this.#lease);
         if (this.#logLimit.tryTake()) {
           const suppressed = this.#logLimit.takeRefused();

@@ -581,6 +581,21 @@ Deno.test("a holder that sees another name in the lease stops at once", async ()
   assert.equal(world.server.spec.holderIdentity, "intruder");
 });
 
+Deno.test("it tells since when, and why, the lease is out of reach", async () => {
+  const { world, a, b } = await pair();
+  const at = world.clock.monotonic();
+  world.cutOff("bb");
+  await world.clock.advance(20_000);
+  assert.equal(a.elector.trouble, undefined);
+  assert.ok(a.elector.answeredAt > at + 18_000);
+  assert.match(b.elector.trouble?.message ?? "", /Cannot connect/);
+  assert.ok(b.elector.answeredAt <= at);
+  world.server.fault = () => undefined;
+  await world.clock.advance(2_000);
+  assert.equal(b.elector.trouble, undefined);
+  assert.ok(b.elector.answeredAt > at + 20_000);
+});
+
 Deno.test("of two processes with one identity, only the later leads", async () => {
   const world = new World();
   const first = world.start("a");
