@@ -10,6 +10,7 @@
 import { unreachable } from "../lib/assert.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/log.ts";
+import type { ObservedConfigMap } from "../domain/model.ts";
 import { type PairPlan, planPod, type PodPlan, type Removal } from "../domain/plan_pod.ts";
 import type { PcmcView } from "../domain/projections.ts";
 import { KubeApiError } from "../runtime/ports/errors.ts";
@@ -157,17 +158,23 @@ export class PodReconciler {
     { pcmc, name, decision }: PairPlan,
     signal: AbortSignal,
   ): Promise<PairResult> {
-    const { writer, log } = this.#options;
+    const { writer, ledger, log } = this.#options;
     const at = { namespace: pcmc.namespace, name };
     switch (decision.kind) {
       case "none":
         return { state: "in-place", wrote: false };
       case "create": {
+        // A name that was taken when last seen is looked at before it is asked for again.
+        const pcmcKey = objectKey(pcmc.namespace, pcmc.name);
+        const wasTaken = ledger.stateOf(pcmcKey, podKey) === "conflict";
+        const taken = wasTaken ? await writer.read(at, signal) : undefined;
+        if (taken !== undefined) return await this.#meet(taken, podKey, { pcmc, signal });
         if (await writer.create(decision.body, signal) === "created") {
           log.debug("Created ConfigMap", { configMap: objectKey(at.namespace, name), pod: podKey });
           return { state: "in-place", wrote: true };
         }
-        return await this.#meetExisting(podKey, pcmc, { at, signal });
+        // By something that our watch does not show.
+        return await this.#meet(await writer.read(at, signal), podKey, { pcmc, signal });
       }
       case "patch":
         await writer.patch(at, decision.operations, signal);
@@ -203,14 +210,13 @@ export class PodReconciler {
     }
   }
 
-  /** The name is taken by something our watch does not show: read it, and decide anew. */
-  async #meetExisting(
+  /** Decides anew, on what a live read has found under the name. */
+  async #meet(
+    found: ObservedConfigMap | undefined,
     podKey: string,
-    pcmc: PcmcView,
-    { at, signal }: { at: { namespace: string; name: string }; signal: AbortSignal },
+    { pcmc, signal }: { pcmc: PcmcView; signal: AbortSignal },
   ): Promise<PairResult> {
-    const { caches, documents, writer, served } = this.#options;
-    const found = await writer.read(at, signal);
+    const { caches, documents, served } = this.#options;
     const pod = caches.pods.get(podKey);
     // Gone again, or the Pod is: the next pass sees it.
     if (found === undefined || pod === undefined) {

@@ -215,3 +215,26 @@ Deno.test("without templates no Pod is watched twice; the last template takes it
   assert.equal(world.cluster.openWatches, plain);
   assert.equal(world.data("a")?.["x"], undefined);
 });
+
+Deno.test("a name known to be taken is looked at again, not asked for again, until it is free", async () => {
+  await using world = new World();
+  const name = "pod-a-from-conf-cfg";
+  const metadata = { name, namespace: "shop" };
+  world.cluster.seed([{
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata,
+    data: { precious: "yes" },
+  }]);
+  world.pods("a");
+  await world.apply({ x: "{{ .metadata.name }}" });
+  assert.equal(world.condition("Ready")?.status, "False");
+  const before = world.writes();
+  await world.clock.advance(120_000);
+  assert.equal(world.writes(), before);
+  assert.deepEqual(world.data("a"), { precious: "yes" });
+  const path = `/api/v1/namespaces/shop/configmaps/${name}`;
+  await world.cluster.client().performRequest({ method: "DELETE", path, expectJson: true });
+  await world.clock.advance(30_000);
+  assert.equal(world.data("a")?.["x"], "a");
+});
