@@ -54,7 +54,7 @@ const EXTRA_IMPORTS: Readonly<Record<string, readonly string[]>> = {
   "src/ops/version.ts": ["deno.json"],
 };
 
-const PACKAGES = ["zod", "prom-client", "yaml", "@logtape/logtape", "fast-check"];
+const PACKAGES = ["zod", "prom-client", "yaml", "re2js", "@logtape/logtape", "fast-check"];
 const IO_NODE_MODULES =
   /^node:(fs|net|https?|http2|tls|dgram|dns|child_process|process|os|timers|worker_threads|cluster|readline|tty|inspector)(\/|$)/;
 
