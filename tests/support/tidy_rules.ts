@@ -227,7 +227,8 @@ export function unreferenced(files: readonly SourceFile[]): string[] {
   const byPath = new Map(files.map((file) => [file.path, file]));
   const isRoot = (path: string) =>
     /^(main\.ts|src\/mod\.ts)$/.test(path) || /^(scripts|examples)\//.test(path) ||
-    (path.startsWith("tests/") && path.endsWith("_test.ts")) || /^tests\/bench\//.test(path);
+    (path.startsWith("tests/") && path.endsWith("_test.ts")) || /^tests\/bench\//.test(path) ||
+    path === "tests/sim/main.ts";
   const queue = [...byPath.keys()].filter(isRoot);
   const reached = new Set(queue);
   for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
