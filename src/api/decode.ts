@@ -38,6 +38,19 @@ export function decodeSpec(input: unknown): Decoded<PcmcSpec> {
   return decode(specSchema, input ?? {}, ["spec"]);
 }
 
+/**
+ * What eBPF programs depend on, apart from the rest of the spec, so that a mistake elsewhere in it (a template
+ * that does not parse) opens no port.
+ */
+export function decodeEbpfPart(
+  input: unknown,
+): Decoded<Pick<PcmcSpec, "podSelector" | "ebpfConfig">> {
+  const { podSelector, ebpfConfig } = (input ?? {}) as Record<string, unknown>;
+  return decode(ebpfPartSchema, { podSelector, ebpfConfig }, ["spec"]);
+}
+
+const ebpfPartSchema = specSchema.pick({ podSelector: true, ebpfConfig: true });
+
 /** The status as it stands; an unusable one counts as none: it is ours to write anew. */
 export function decodeStatus(input: unknown): PcmcStatus {
   const result = statusSchema.safeParse(withoutNulls(input ?? {}));

@@ -3,6 +3,7 @@
  * what happened.
  */
 import type { CompiledSpec } from "./compiled_spec.ts";
+import { ebpfAtWork, ebpfRevision } from "./ebpf_part.ts";
 import { type EbpfStatus, ebpfStatus } from "./ebpf_status.ts";
 import type { ObservedConfigMap, PodFacts } from "./model.ts";
 import { configMapName } from "./names.ts";
@@ -76,11 +77,12 @@ export function planPod(input: PodPlanInput): PodPlan {
   const { pod, observed } = input;
   const pcmcs = input.pcmcs.filter(({ terminating }) => !terminating);
   const byName = new Map(observed.map((configMap) => [configMap.name, configMap]));
+  const revision = pod === undefined ? "" : ebpfRevision(ebpfAtWork(pcmcs, pod.labels));
   const pairs = pod === undefined ? [] : pcmcs.flatMap((pcmc) => {
     const { spec } = pcmc;
     if (!spec?.selects(pod.labels)) return [];
     const name = configMapName(pod.name, pcmc.name);
-    return [planPair(input, { pcmc, spec, pod, name, observed: byName.get(name) })];
+    return [planPair(input, { pcmc, spec, pod, name, revision, observed: byName.get(name) })];
   });
   const wanted = new Set(pairs.map(({ name }) => name));
   const byPcmc = new Map(pcmcs.map((pcmc) => [pcmc.name, pcmc]));
@@ -113,14 +115,17 @@ function planPair(input: PodPlanInput, options: {
   spec: CompiledSpec;
   pod: PodFacts;
   name: string;
+  /** Of the eBPF configs at work on the Pod. */
+  revision: string;
   observed: ObservedConfigMap | undefined;
 }): PairPlan {
-  const { pcmc, spec, name, observed } = options;
+  const { pcmc, spec, name, revision, observed } = options;
   const fields = spec.templateFields;
   const document = fields === undefined ? undefined : input.document?.(fields);
   const pod = document ?? options.pod;
   // Where no program is wanted, nothing is missing.
-  const status = spec.wantsEbpf ? ebpfStatus(pod, input.served) : "applied";
+  const expected = { pcmcName: pcmc.name, revision, served: input.served };
+  const status = spec.wantsEbpf ? ebpfStatus(pod, expected) : "applied";
   const pair = { pcmc, name, ebpf: spec.wantsEbpf && !isFinished(pod) ? status : undefined };
   if (pod.terminating && (observed === undefined || observed.immutable)) {
     return { ...pair, decision: { kind: "wait", reason: "pod-terminating" } };

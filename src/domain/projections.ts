@@ -8,6 +8,7 @@ import { decodeSpec, decodeStatus, type Problem } from "../api/decode.ts";
 import type { PcmcStatus } from "../api/status_schema.ts";
 import { OUR_ANNOTATIONS, OUR_LABELS, POD_CONDITION_EBPF } from "../api/well_known.ts";
 import { type Compilation, type CompiledSpec, compileSpec } from "./compiled_spec.ts";
+import { type EbpfPart, ebpfPart } from "./ebpf_part.ts";
 import { dataDigest } from "./digest.ts";
 import type { ObservedConfigMap, OwnerReference, PodFacts } from "./model.ts";
 import type { PodFields } from "./pod_fields.ts";
@@ -25,6 +26,8 @@ export interface PcmcView {
   /** Undefined when the spec is invalid; then `problems` says why. */
   readonly spec: CompiledSpec | undefined;
   readonly problems: readonly Problem[];
+  /** Also where the rest of the spec is invalid. */
+  readonly ebpf: EbpfPart;
   readonly status: PcmcStatus;
 }
 
@@ -130,6 +133,7 @@ export function projectPcmc(object: unknown): PcmcView {
     terminating: Boolean(metadata.deletionTimestamp),
     spec: compiled.ok ? compiled.spec : undefined,
     problems: compiled.ok ? [] : compiled.problems,
+    ebpf: ebpfPart(spec),
     status: decodeStatus(status),
   };
 }
