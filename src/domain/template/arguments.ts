@@ -1,8 +1,21 @@
 /** Which values a function's parameters take. */
+import { CallError } from "./errors.ts";
 import type { Param } from "./function.ts";
-import { nodeText, type Operand } from "./node.ts";
+import { nodeText, type NumberNode, type Operand } from "./node.ts";
 import { Version } from "./semver.ts";
-import { floatOf, type GoValue, intOf, isPlainMap, kindOf, NIL_MAP, typeName } from "./value.ts";
+import {
+  Complex,
+  float,
+  floatOf,
+  type GoValue,
+  int,
+  intOf,
+  isPlainMap,
+  kindOf,
+  NIL_MAP,
+  Slice,
+  typeName,
+} from "./value.ts";
 
 /** No value came through the pipe. */
 export const MISSING = Symbol("no argument from the pipe");
@@ -78,4 +91,27 @@ export function argumentOf(
 
 function expected(what: string, node: Operand): { fault: string } {
   return { fault: `expected ${what}; found ${nodeText(node)}` };
+}
+
+/** A number where nothing says what type it should have: its spelling does. Undefined: no int fits. */
+export function numberConstant(node: NumberNode): GoValue {
+  if (node.complex !== undefined) return new Complex(node.complex.real, node.complex.imag);
+  const isHexInt = /^0[xX]./.test(node.text) && !/[pP]/.test(node.text);
+  const looksFloat = !isHexInt && !node.text.startsWith("'") && /[.eEpP]/.test(node.text);
+  if (node.float !== undefined && looksFloat) return float(node.float);
+  return node.int === undefined ? undefined : int(node.int);
+}
+
+/** What a function may have to read of an argument. */
+export function readingCost(value: GoValue): number {
+  if (typeof value === "string") return value.length / 32;
+  return Array.isArray(value) || value instanceof Slice ? value.length / 16 : 1;
+}
+
+/** Functions are no values, so that "call" never gets one. */
+export function notCallable(value: GoValue, node: Operand | undefined): CallError {
+  if (value === undefined || value === null) return new CallError("call of nil");
+  const piped = typeof value === "string" ? value : `<${typeName(value)} Value>`;
+  const name = node === undefined ? piped : nodeText(node);
+  return new CallError(`non-function ${name} of type ${typeName(value)}`);
 }

@@ -1,6 +1,14 @@
 /** Evaluates pipelines and operands: the half of Go's text/template/exec.go that has no output. */
 import { type Budget, CallError } from "./errors.ts";
-import { argumentOf, type Maybe, MISSING, validated } from "./arguments.ts";
+import {
+  argumentOf,
+  type Maybe,
+  MISSING,
+  notCallable,
+  numberConstant,
+  readingCost,
+  validated,
+} from "./arguments.ts";
 import type { CallContext, FunctionDef, Param } from "./function.ts";
 import { FUNCTIONS } from "./functions.ts";
 import { InterfaceIndex } from "./functions_core.ts";
@@ -10,23 +18,12 @@ import {
   type IdentifierNode,
   type Node,
   nodeText,
-  type NumberNode,
   type Operand,
   type PipeNode,
 } from "./node.ts";
 import { quote } from "./quote.ts";
 import { Version } from "./semver.ts";
-import {
-  Complex,
-  float,
-  type GoValue,
-  int,
-  isPlainMap,
-  isTrue,
-  Slice,
-  TypedMap,
-  typeName,
-} from "./value.ts";
+import { type GoValue, isPlainMap, isTrue, TypedMap, typeName } from "./value.ts";
 import { isVersionField, versionMethod } from "./version_methods.ts";
 
 export type MissingKey = "default" | "zero" | "error";
@@ -129,7 +126,7 @@ export class Evaluator {
     if ((command?.args.length ?? 0) > 1 || final !== MISSING) {
       const first = command?.args[0];
       this.fail(
-        `can't give argument to non-function ${first === undefined ? "" : operandText(first)}`,
+        `can't give argument to non-function ${first === undefined ? "" : nodeText(first)}`,
       );
     }
   }
@@ -147,18 +144,9 @@ export class Evaluator {
         return node.text;
       case "number":
         this.node = node;
-        return this.#number(node);
+        return numberConstant(node) ?? this.fail(`${node.text} overflows int`);
     }
     return undefined;
-  }
-
-  #number(node: NumberNode): GoValue {
-    if (node.complex !== undefined) return new Complex(node.complex.real, node.complex.imag);
-    const isHexInt = /^0[xX]./.test(node.text) && !/[pP]/.test(node.text);
-    const looksFloat = !isHexInt && !node.text.startsWith("'") && /[.eEpP]/.test(node.text);
-    if (node.float !== undefined && looksFloat) return float(node.float);
-    if (node.int !== undefined) return int(node.int);
-    this.fail(`${node.text} overflows int`);
   }
 
   #variableNode(
@@ -320,7 +308,7 @@ export class Evaluator {
     args: readonly Operand[];
   }): GoValue {
     try {
-      if (name === "call") throw this.#notCallable(values[0], args[1]);
+      if (name === "call") throw notCallable(values[0], args[1]);
       const result = definition.call(values, this.#context);
       this.isInterface = definition.returnsAny;
       if (typeof result === "string") this.budget.memory(result.length);
@@ -331,13 +319,6 @@ export class Evaluator {
       if (!(error instanceof CallError)) throw error;
       this.fail(`error calling ${name}: ${error.message}`);
     }
-  }
-
-  #notCallable(value: GoValue, node: Operand | undefined): CallError {
-    if (value === undefined || value === null) return new CallError("call of nil");
-    const name = node === undefined ? `<${typeName(value)} Value>` : operandText(node);
-    const shown = node === undefined && typeof value === "string" ? value : name;
-    return new CallError(`non-function ${shown} of type ${typeName(value)}`);
   }
 
   argument(param: Param, node: Operand): GoValue {
@@ -385,15 +366,4 @@ export class Evaluator {
         return this.#constant(node);
     }
   }
-}
-
-/** What a function may have to read of an argument. */
-function readingCost(value: GoValue): number {
-  if (typeof value === "string") return value.length / 32;
-  return Array.isArray(value) || value instanceof Slice ? value.length / 16 : 1;
-}
-
-/** In messages of Go's that print the node itself: a pipeline is without its parentheses then. */
-function operandText(node: Operand): string {
-  return nodeText(node);
 }

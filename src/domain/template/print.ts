@@ -1,4 +1,5 @@
 /** Go's fmt.Sprint, Sprintln and Sprintf over template values. */
+import { DirectiveReader } from "./directive.ts";
 import { type Budget, checkValueDepth } from "./errors.ts";
 import { Flags, formatFloat64, formatInt, formatString, pad } from "./format.ts";
 import { Version } from "./semver.ts";
@@ -35,15 +36,10 @@ export function sprintf(format: string, values: readonly GoValue[], budget: Budg
   return joined(new Printer(budget).printf(format, values));
 }
 
-/** Go's limit for widths and precisions. */
-const NUMBER_MAX = 1_000_000;
-
 class Printer {
   #out = "";
   readonly #budget: Budget;
   #flags = new Flags();
-  #reordered = false;
-  #goodIndex = true;
   #erroring = false;
 
   constructor(budget: Budget) {
@@ -70,19 +66,14 @@ class Printer {
   }
 
   printf(format: string, values: readonly GoValue[]): string {
-    let used = 0;
-    let at = 0;
-    while (at < format.length) {
-      this.#goodIndex = true;
-      const percent = format.indexOf("%", at);
-      if (percent < 0) {
-        this.#write(format.slice(at));
-        break;
-      }
-      this.#write(format.slice(at, percent));
-      [at, used] = this.#directive(format, percent + 1, { values, used });
+    const reader = new DirectiveReader(format, values);
+    for (let next = reader.next(); next !== undefined; next = reader.next()) {
+      this.#write(next.before);
+      this.#flags = next.flags;
+      if ("operand" in next) this.#argument(next.operand, next.verb);
     }
-    if (!this.#reordered && used < values.length) this.#extra(values.slice(used));
+    const extra = reader.unused;
+    if (extra.length > 0) this.#extra(extra);
     return this.#out;
   }
 
@@ -103,133 +94,6 @@ class Printer {
       }
     });
     this.#write(")");
-  }
-
-  /** What follows a %; returns where the format goes on and how many operands are used. */
-  #directive(
-    format: string,
-    from: number,
-    { values, used }: { values: readonly GoValue[]; used: number },
-  ): [number, number] {
-    this.#flags = new Flags();
-    let at = this.#readFlags(format, from);
-    const simple = format.charAt(at);
-    if (simple >= "a" && simple <= "z" && used < values.length) {
-      this.#operand(values[used], simple);
-      return [at + 1, used + 1];
-    }
-    let indexed: boolean;
-    [used, at, indexed] = this.#index(format, at, { values, used });
-    [used, at, indexed] = this.#width(format, at, { values, used, indexed });
-    if (at + 1 < format.length && format[at] === ".") {
-      [used, at, indexed] = this.#precision(format, at + 1, { values, used, indexed });
-    }
-    if (!indexed) [used, at, indexed] = this.#index(format, at, { values, used });
-    if (at >= format.length) {
-      this.#write("%!(NOVERB)");
-      return [at, used];
-    }
-    const verb = String.fromCodePoint(format.codePointAt(at) ?? 0);
-    at += verb.length;
-    if (verb === "%") this.#write("%");
-    else if (!this.#goodIndex) this.#write(`%!${verb}(BADINDEX)`);
-    else if (used >= values.length) this.#write(`%!${verb}(MISSING)`);
-    else this.#operand(values[used++], verb);
-    return [at, used];
-  }
-
-  #operand(value: GoValue, verb: string): void {
-    if (verb === "v" || verb === "w") {
-      this.#flags.sharpV = this.#flags.sharp;
-      this.#flags.plusV = this.#flags.plus;
-      this.#flags.sharp = this.#flags.plus = false;
-    }
-    this.#argument(value, verb);
-  }
-
-  #readFlags(format: string, at: number): number {
-    for (; at < format.length; at++) {
-      switch (format[at]) {
-        case "#":
-          this.#flags.sharp = true;
-          break;
-        case "0":
-          this.#flags.zero = true;
-          break;
-        case "+":
-          this.#flags.plus = true;
-          break;
-        case "-":
-          this.#flags.minus = true;
-          break;
-        case " ":
-          this.#flags.space = true;
-          break;
-        default:
-          return at;
-      }
-    }
-    return at;
-  }
-
-  /** `[n]`: the operand to use next. */
-  #index(
-    format: string,
-    at: number,
-    { values, used }: { values: readonly GoValue[]; used: number },
-  ): [number, number, boolean] {
-    if (format[at] !== "[") return [used, at, false];
-    this.#reordered = true;
-    const close = format.length - at < 3 ? -1 : format.indexOf("]", at + 1);
-    if (close < 0) {
-      this.#goodIndex = false;
-      return [used, at + 1, false];
-    }
-    const [number, next] = readNumber(format, at + 1, close);
-    const good = number !== undefined && next === close;
-    if (good && number >= 1 && number <= values.length) return [number - 1, close + 1, true];
-    this.#goodIndex = false;
-    return [used, close + 1, good];
-  }
-
-  #width(format: string, at: number, { values, used, indexed }: {
-    values: readonly GoValue[];
-    used: number;
-    indexed: boolean;
-  }): [number, number, boolean] {
-    if (format[at] !== "*") {
-      const [width, next] = readNumber(format, at, format.length);
-      this.#flags.width = width;
-      if (indexed && width !== undefined) this.#goodIndex = false;
-      return [used, next, indexed];
-    }
-    let width = numberOf(values, used);
-    if (width === undefined) this.#write("%!(BADWIDTH)");
-    else if (width < 0) {
-      width = -width;
-      this.#flags.minus = true;
-      this.#flags.zero = false;
-    }
-    this.#flags.width = width;
-    return [used < values.length ? used + 1 : used, at + 1, false];
-  }
-
-  #precision(format: string, at: number, { values, used, indexed }: {
-    values: readonly GoValue[];
-    used: number;
-    indexed: boolean;
-  }): [number, number, boolean] {
-    if (indexed) this.#goodIndex = false;
-    [used, at, indexed] = this.#index(format, at, { values, used });
-    if (format[at] !== "*") {
-      const [precision, next] = readNumber(format, at, format.length);
-      this.#flags.precision = precision ?? 0;
-      return [used, next, indexed];
-    }
-    const precision = numberOf(values, used);
-    if (precision === undefined || precision < 0) this.#write("%!(BADPREC)");
-    else this.#flags.precision = precision;
-    return [used < values.length ? used + 1 : used, at + 1, false];
   }
 
   #argument(value: GoValue, verb: string): void {
@@ -340,24 +204,4 @@ class Printer {
     });
     this.#write("}");
   }
-}
-
-function readNumber(format: string, from: number, end: number): [number | undefined, number] {
-  let number: number | undefined;
-  let at = from;
-  for (; at < end; at++) {
-    const digit = format.charCodeAt(at) - 0x30;
-    if (!(digit >= 0 && digit <= 9)) break;
-    if ((number ?? 0) > NUMBER_MAX) return [undefined, end];
-    number = (number ?? 0) * 10 + digit;
-  }
-  return [number, at];
-}
-
-function numberOf(values: readonly GoValue[], at: number): number | undefined {
-  const value = values[at];
-  const kind = kindOf(value);
-  if (!isIntKind(kind) && !isUintKind(kind)) return undefined;
-  const number = Number(intOf(value));
-  return Math.abs(number) > NUMBER_MAX ? undefined : number;
 }
