@@ -3,7 +3,7 @@ import { type Clock, sleep } from "../lib/clock.ts";
 import { silentLogger } from "../lib/log.ts";
 import { pick, randomInt, seededRandom } from "../lib/random.ts";
 import { VirtualClock } from "../lib/virtual_clock.ts";
-import { leaderElectionProblems, LeaderElector, LeadershipLostError } from "./leader_election.ts";
+import { LeaderElector, LeadershipLostError } from "./leader_election.ts";
 import { LeaseClaim } from "./lease_claim.ts";
 import { KubeApiError, KubeConnectionError } from "./ports/errors.ts";
 import type { JsonObject, RequestOptions, RestClient } from "./ports/rest.ts";
@@ -582,12 +582,10 @@ Deno.test("a holder that sees another name in the lease stops at once", async ()
 });
 
 Deno.test("it tells since when, and why, the lease is out of reach", async () => {
-  const { world, a, b } = await pair();
+  const { world, b } = await pair();
   const at = world.clock.monotonic();
   world.cutOff("bb");
   await world.clock.advance(20_000);
-  assert.equal(a.elector.trouble, undefined);
-  assert.ok(a.elector.answeredAt > at + 18_000);
   assert.match(b.elector.trouble?.message ?? "", /Cannot connect/);
   assert.ok(b.elector.answeredAt <= at);
   world.server.fault = () => undefined;
@@ -603,17 +601,15 @@ Deno.test("of two processes with one identity, only the later leads", async () =
   assert.ok(first.elector.leading);
   const second = world.start("a");
   await world.clock.advance(1_300);
-  assert.equal(first.elector.leading, false);
   assert.equal(first.result, "lost");
   assert.ok(second.elector.leading);
 
-  const again = new AbortController();
   let led = false;
   const lead = (signal: AbortSignal) => {
     led = true;
     return new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
   };
-  const end = first.elector.run(again.signal, lead);
+  first.elector.run(new AbortController().signal, lead);
   await world.clock.advance(60_000);
   assert.ok(!led && second.elector.leading, "the one that stands by does not take it back");
   world.cutOff("a");
@@ -622,8 +618,6 @@ Deno.test("of two processes with one identity, only the later leads", async () =
   world.server.fault = () => undefined;
   await world.clock.advance(12_000);
   assert.ok(led, "once nobody renews, it leads again");
-  again.abort();
-  await end;
 });
 
 Deno.test("a lease in our name that a former process left is taken at once", async () => {
@@ -744,23 +738,6 @@ Deno.test("durations below a second are rounded up in the record", async () => {
   world.start("a", { times });
   await world.clock.settle();
   assert.equal(world.server.spec.leaseDurationSeconds, 1);
-});
-
-Deno.test("the settings' problems are told all at once", () => {
-  const of = (leaseDurationMs: number, renewDeadlineMs: number, retryPeriodMs: number) =>
-    leaderElectionProblems({ leaseDurationMs, renewDeadlineMs, retryPeriodMs, identity: "x" })
-      .map((problem) => problem.option);
-  assert.deepEqual(of(15_000, 10_000, 2_000), []);
-  assert.deepEqual(of(8_000, 5_000, 1_000), []);
-  assert.deepEqual(of(10_000, 10_000, 2_000), ["leaseDurationMs"]);
-  assert.deepEqual(of(15_000, 2_400, 2_000), ["renewDeadlineMs"]);
-  assert.deepEqual(of(1_000, 1_200, 1_000), ["leaseDurationMs", "renewDeadlineMs"]);
-  assert.deepEqual(of(0, -1, NaN), ["leaseDurationMs", "renewDeadlineMs", "retryPeriodMs"]);
-  const world = new World();
-  assert.throws(
-    () => world.start("", { times: { ...TIMES, retryPeriodMs: 0 } }),
-    /retryPeriodMs must be .*; identity must not be empty/,
-  );
 });
 
 /**
