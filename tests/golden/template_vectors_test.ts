@@ -20,7 +20,8 @@ interface Vector {
   readonly error?: { readonly phase: "parse" | "exec"; readonly message: string };
 }
 
-const text = readFileSync(new URL("template_vectors.json", import.meta.url), "utf8");
+const read = (file: string) => readFileSync(new URL(file, import.meta.url), "utf8");
+const text = read("template_vectors.json");
 const { vectors } = JSON.parse(text) as { vectors: Vector[] };
 
 /** Data with the numbers that the file says, not those that doubles can hold; fresh for each vector. */
@@ -65,6 +66,25 @@ Deno.test("every conformance vector with an error fails in its phase with exactl
     checked++;
   }
   equal(checked, 279);
+});
+
+Deno.test("random templates give what Go gave for them, messages included", () => {
+  const { data, cases } = JSON.parse(read("template_go_cases.json")) as {
+    data: string;
+    cases: Vector[];
+  };
+  const documents = fromJsonText(text) as { documents: Record<string, GoValue> };
+  for (const { template, output, error } of cases) {
+    let actual: unknown;
+    try {
+      actual = parseTemplate("t", template).execute(documents.documents[data]);
+    } catch (thrown) {
+      ok(thrown instanceof TemplateError, `${template} threw ${thrown}`);
+      actual = `${thrown.phase}: ${thrown.message}`;
+    }
+    equal(actual, output ?? `${error?.phase}: ${error?.message}`, template);
+  }
+  ok(cases.length > 800, `${cases.length} cases`);
 });
 
 Deno.test("errors say where they are: the line always, the column when rendering", () => {
