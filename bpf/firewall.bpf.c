@@ -114,8 +114,7 @@ INLINE __u32 rule_of(__u32 direction, __u32 protocol, __u32 port)
 
 	if (!plane)
 		return FW_RULE_ALLOW;
-	port &= 0xffff;
-	return (plane->rules[port >> 2] >> ((port & 3) * 2)) & 3;
+	return (plane->rules[BOUNDED(port >> 2, FW_PLANE_BYTES)] >> ((port & 3) * 2)) & 3;
 }
 
 INLINE void map_v4(__u32 *address, __u32 v4)
@@ -200,7 +199,7 @@ INLINE int is_new(const struct attempt *a, __u32 verdict, __u64 now)
 			oldest = i;
 		}
 	}
-	set->ways[oldest & (FW_SEEN_WAYS - 1)] = entry;
+	set->ways[BOUNDED(oldest, FW_SEEN_WAYS)] = entry;
 	return 1;
 }
 
@@ -244,11 +243,13 @@ INLINE void log_verdict(const struct attempt *a, __u32 verdict, struct fw_counte
 INLINE void count(const struct attempt *a, __u32 verdict)
 {
 	struct fw_counters *own = own_counters();
+	__u64 cell = ((a->direction * FW_PROTOCOLS + a->protocol) * FW_FAMILIES + a->family) *
+			     FW_VERDICTS + verdict;
 
-	if (!own || a->direction >= FW_DIRECTIONS || a->protocol >= FW_PROTOCOLS ||
-	    a->family >= FW_FAMILIES || verdict >= FW_VERDICTS)
+	barrier_var(cell);
+	if (!own || cell >= sizeof(own->verdicts) / sizeof(__u64))
 		return;
-	own->verdicts[a->direction][a->protocol][a->family][verdict]++;
+	((__u64 *)own->verdicts)[cell]++;
 	if (verdict != FW_ALLOWED)
 		log_verdict(a, verdict, own);
 }

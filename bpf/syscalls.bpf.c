@@ -137,8 +137,7 @@ INLINE struct sys_lost *own_lost(void)
 
 INLINE int is_set(const __u64 *words, __u32 number)
 {
-	barrier_var(number);
-	return (words[(number >> 6) & (SYS_WORDS - 1)] >> (number & 63)) & 1;
+	return (words[BOUNDED(number >> 6, SYS_WORDS)] >> (number & 63)) & 1;
 }
 
 /* Whether the call under way came through the 32-bit entry. */
@@ -188,9 +187,7 @@ INLINE __u64 number_at_exit(struct bpf_raw_tracepoint_args *ctx)
 
 INLINE void count_in(struct sys_row *row, __u32 number)
 {
-	/* The compiler knows the range and would drop the mask; the verifier may have lost it. */
-	barrier_var(number);
-	row->counts[number & (SYS_NUMBERS - 1)]++;
+	row->counts[BOUNDED(number, SYS_NUMBERS)]++;
 }
 
 /* The entry of this cgroup or of the Pod it is in. */
@@ -312,7 +309,7 @@ INLINE void count_compat(__u32 row, int known)
 /* 64-bit number of a 32-bit one, or SYS_NUMBERS. */
 INLINE __u32 translate(__u32 number)
 {
-	__u32 known = settings.compat_numbers[number & (SYS_NUMBERS - 1)];
+	__u32 known = settings.compat_numbers[BOUNDED(number, SYS_NUMBERS)];
 
 	return known < SYS_NUMBERS ? known : SYS_NUMBERS;
 }
@@ -395,7 +392,7 @@ INLINE void stop_clock(void)
 	bucket = took ? log2_of(took) + 1 : 0;
 	if (bucket >= SYS_BUCKETS)
 		bucket = SYS_BUCKETS - 1;
-	__sync_fetch_and_add(&latency->buckets[bucket & (SYS_BUCKETS - 1)], 1);
+	__sync_fetch_and_add(&latency->buckets[BOUNDED(bucket, SYS_BUCKETS)], 1);
 	__sync_fetch_and_add(&latency->sum_ns, took);
 }
 

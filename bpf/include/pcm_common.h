@@ -19,4 +19,15 @@
 
 #define INLINE static __always_inline
 
+/*
+ * An index below `size`, a power of two, in a way that the verifier of every kernel follows: the
+ * compiler, which knows the range by other ways, would drop the mask that an old verifier needs.
+ */
+#define BOUNDED(index, size) \
+	({ \
+		__u64 bounded_index = (index); \
+		barrier_var(bounded_index); \
+		bounded_index & ((size) - 1); \
+	})
+
 #endif

@@ -16,6 +16,7 @@ import {
   fw_verdict,
   FwFlag,
   u32,
+  u64,
 } from "./support/programs.ts";
 import { kernelTest, type Sandbox } from "./support/sandbox.ts";
 
@@ -387,6 +388,59 @@ kernelTest(
     const lost = firewall.counts()["log_lost"] ?? 0;
     assert.equal(logged + lost, 20);
     assert.ok(logged >= 3 && logged <= 6, `${logged} in at most two seconds`);
+  },
+);
+
+kernelTest(
+  "a connection is counted once: repeated SYNs and further datagrams are not",
+  async (sandbox) => {
+    await using world = await blockedWorld(sandbox);
+    const { pod, peer, firewall } = world;
+    await pod.server(4, "stream", PORT);
+    // Time for one repetition of the SYN, after a second.
+    assert.equal(await connectIn(world, 4, PORT, 1.4), "TIMEOUT");
+    firewall.setRules("ingress", "udp", { otherwise: "allow" });
+    const server = await pod.server(4, "dgram", PORT);
+    const client = await peer.socket(4, "dgram");
+    for (let count = 0; count < 5; count++) {
+      await peer.do("send_to", { id: client, data: "x", host: POD_V4, port: PORT });
+      await pod.do("receive", { id: server });
+    }
+    assert.deepEqual(firewall.counts(), {
+      "ingress tcp v4 blocked": 1,
+      "ingress udp v4 allowed": 1,
+    });
+  },
+);
+
+kernelTest(
+  "a UDP flow is open to answers for a minute after the last question",
+  async (sandbox) => {
+    await using world = await blockedWorld(sandbox);
+    const { pod, peer, firewall } = world;
+    firewall.setRules("egress", "udp", { otherwise: "allow" });
+    const server = await peer.server(4, "dgram", 53);
+    const client = await pod.server(4, "dgram", 40_000);
+    await pod.do("send_to", { id: client, data: "q", host: PEER_V4, port: 53 });
+    await peer.do("receive", { id: server });
+    const [flow, ...others] = firewall.maps.flows.entries();
+    assert.ok(flow);
+    assert.equal(others.length, 0);
+    const answer = async () => {
+      await peer.do("send_to", { id: server, data: "a", host: POD_V4, port: 40_000 });
+      return await pod.try("receive", { id: client, timeout: SILENCE_S });
+    };
+    const secondsAgo = (seconds: number) => {
+      const [uptime = "0"] = Deno.readTextFileSync("/proc/uptime").split(" ");
+      const time = BigInt(Math.round((Number(uptime) - seconds) * 1e9));
+      firewall.maps.flows.update(flow.key, u64(BigInt.asUintN(64, time)));
+    };
+    secondsAgo(58);
+    assert.equal(await answer(), "ok");
+    secondsAgo(62);
+    assert.equal(await answer(), "TIMEOUT");
+    await pod.do("send_to", { id: client, data: "q", host: PEER_V4, port: 53 });
+    assert.equal(await answer(), "ok");
   },
 );
 
