@@ -4,6 +4,7 @@
  * is below it. Never too little: where it cannot be told, the whole is reached.
  */
 import type { BranchNode, CommandNode, Operand, PipeNode, Statement, Tree } from "./node.ts";
+import { Boxed } from "./value.ts";
 
 /**
  * Steps from the root; "*" is every element of a list or every entry of a map. A last step "" asks
@@ -239,7 +240,7 @@ export function projectFields(data: unknown, paths: FieldPaths | "all"): unknown
 }
 
 function project(data: unknown, paths: readonly FieldPath[]): unknown {
-  if (typeof data !== "object" || data === null) return data;
+  if (typeof data !== "object" || data === null || data instanceof Boxed) return data;
   if (paths.some((path) => path.length === 0)) return data;
   const all = paths.filter((path) => path[0] === "*").map((path) => path.slice(1));
   if (Array.isArray(data)) return data.map((item) => project(item, all));
