@@ -46,7 +46,7 @@ const TROUBLES = {
     const process = somebody(world, random)?.process;
     if (process === undefined || process.paused) return false;
     process.pause();
-    const deletesLease = random.next() < 0.2;
+    const deletesLease = random.next() < 0.4;
     world.clock.setTimer(random.next() * PAUSE_MAX_MS, () => {
       if (deletesLease && world.faults.active && deleteLease(world)) {
         world.faults.fired("lease-deleted");
@@ -71,6 +71,13 @@ const TROUBLES = {
       if (instance !== undefined) world.crash(instance.process, "deleted-while-all-down");
     }
     workload.deleteUnseen();
+    return true;
+  },
+  "changed-unseen": (world, workload) => {
+    for (const watch of [...world.watches.keys()]) watch.break();
+    workload.replaceUnseen();
+    // Whoever asks for what came after the last event learns that it is forgotten.
+    world.cluster.compact();
     return true;
   },
   "wall-clock-jump": (world, _, random) => {
@@ -131,7 +138,7 @@ export function endTrouble(world: World): void {
   world.down = false;
   world.writesFail = false;
   world.stale.server.thaw();
-  world.stale.process = undefined;
+  world.stale.slot = undefined;
   if (world.collectsGarbage) world.cluster.releaseGarbageCollection();
   for (const { process } of world.instances) process.wake();
 }
@@ -151,7 +158,7 @@ function fallBehind(world: World, back: number, random: Random): boolean {
   const process = somebody(world, random)?.process;
   if (process === undefined || !world.mayFallBehind(STALE_PAUSE_MS)) return false;
   stale.server.freeze(Math.max(1, cluster.revision - back));
-  stale.process = process;
+  stale.slot = world.controllers.findIndex((instance) => instance?.process === process);
   const covered = ["/pods", "/configmaps", "/podconfigmapconfigs"].filter(() =>
     random.next() < 0.6
   );
@@ -159,7 +166,9 @@ function fallBehind(world: World, back: number, random: Random): boolean {
   for (const [watch, owner] of [...world.watches]) if (owner === process) watch.break();
   clock.setTimer(random.next() * STALE_MAX_MS, () => {
     stale.server.thaw();
-    stale.process = undefined;
+    stale.slot = undefined;
   });
+  // With cold caches all that it knows is what that server says.
+  if (back > 0 && random.next() < 0.5) world.crash(process, "time-travel");
   return true;
 }

@@ -18,7 +18,7 @@ export class Leadership {
   last: ProcessWitness | undefined;
   /**
    * Whose term another process may have cut short without a chance to know of it: the lease was
-   * deleted, and the other had never seen one. No protocol on a lease alone can tell.
+   * deleted before the other had ever seen this holder in it. No protocol on a lease alone can tell.
    */
   excused: ProcessWitness | undefined;
 }
@@ -32,7 +32,8 @@ export class ProcessWitness implements Witness {
   readonly #watchesArePrompt: boolean;
   /** Monotonic time at which its last renewal that it knows of was sent. */
   #renewedAt = -Infinity;
-  #sawLease = false;
+  /** The last holder that it saw in the lease. */
+  #sawHolder = "";
   /** Path of what it created and knows that it did -> uid. */
   readonly #created = new Map<string, string>();
   /** Uids of what it deleted and knows that it did. */
@@ -78,7 +79,8 @@ export class ProcessWitness implements Witness {
     if (channel !== "lease") return this.#checkCommit(record);
     const leadership = this.#leadership;
     if (leadership.last === this || holderOf(bodyJson) !== this.process.name) return;
-    leadership.excused = method === "POST" && !this.#sawLease ? leadership.last : undefined;
+    const isUnknown = method === "POST" && this.#sawHolder !== leadership.last?.process.name;
+    leadership.excused = isUnknown ? leadership.last : undefined;
     leadership.last = this;
     this.#journal.note(`${this.process.name} takes the lease`);
   }
@@ -90,7 +92,7 @@ export class ProcessWitness implements Witness {
     sentAt: number,
   ): void {
     if (channel === "lease") {
-      if (holderOf(answer) !== "") this.#sawLease = true;
+      this.#sawHolder = holderOf(answer);
       const isOwn = request.method !== "GET" && holderOf(request.bodyJson) === this.process.name;
       if (isOwn) this.#renewedAt = Math.max(this.#renewedAt, sentAt);
       return;

@@ -43,8 +43,10 @@ const CHANGES: readonly (readonly [weight: number, change: Change])[] = [
   [5, (w, ns) => w.updatePcmc(ns)],
   [2, (w, ns) => w.deletePcmc(ns)],
   [2, (w, ns) => w.recreatePcmc(ns)],
+  [4, (w, ns) => w.changeItsMind(ns)],
   [4, (w, ns) => w.createForeign(ns)],
   [3, (w, ns) => w.changeForeign(ns)],
+  [2, (w, ns) => w.usurp(ns)],
   [2, (w, ns) => w.createLegacy(ns)],
   [2, (w, ns) => w.copyOurs(ns)],
   [10, (w, ns) => w.disturb(ns)],
@@ -103,7 +105,7 @@ export class Workload {
       this.#patch(configMap, { metadata: { finalizers: null } });
     }
     for (const foreign of this.#list("v1", "ConfigMap").filter((object) => !pairOf(object))) {
-      if (this.random.next() < 0.3) this.#send("DELETE", pathOf(foreign), {});
+      if (this.random.next() < 0.7) this.#send("DELETE", pathOf(foreign), {});
     }
     for (const pod of this.#list("v1", "Pod")) {
       // Some stay: a terminating Pod is a state of its own.
@@ -186,8 +188,8 @@ export class Workload {
     });
   }
 
-  updatePcmc(namespace: string): void {
-    const pcmc = this.#one(namespace, `${GROUP}/v1alpha1`, "PodConfigMapConfig");
+  updatePcmc(namespace: string, which?: string): void {
+    const pcmc = this.#pcmc(namespace, which);
     if (pcmc === undefined) return;
     const { metadata, ...content } = this.#pcmcContent(pcmc.metadata.name);
     const { name, uid, resourceVersion = "" } = pcmc.metadata;
@@ -200,8 +202,8 @@ export class Workload {
     });
   }
 
-  deletePcmc(namespace: string): void {
-    const pcmc = this.#one(namespace, `${GROUP}/v1alpha1`, "PodConfigMapConfig");
+  deletePcmc(namespace: string, which?: string): void {
+    const pcmc = this.#pcmc(namespace, which);
     if (pcmc !== undefined) this.#send("DELETE", pathOf(pcmc), {});
   }
 
@@ -212,10 +214,32 @@ export class Workload {
     this.createPcmc(namespace, pcmc.metadata.name);
   }
 
+  /** A PCMC that changes or goes before what it asks for is done. */
+  changeItsMind(namespace: string): void {
+    const name = pick(this.random, PCMC_NAMES);
+    this.createPcmc(namespace, name);
+    const second = pick(this.random, [this.deletePcmc, this.updatePcmc]);
+    this.#world.clock.setTimer(
+      randomInt(this.random, 0, 2_000),
+      () => second.call(this, namespace, name),
+    );
+  }
+
   createForeign(namespace: string): void {
     const name = this.#pairName(namespace);
     // Some carry our label, and nothing else of ours.
     const labels = pick(this.random, [...FOREIGN_USER_LABELS, { [LABEL_PCMC]: "b" }]);
+    this.#createConfigMap(namespace, { name, labels }, { mine: String(++this.#version) });
+  }
+
+  /** Puts something foreign in the place of one of ours. */
+  usurp(namespace: string): void {
+    const ours = this.#list("v1", "ConfigMap", namespace).filter((object) => pairOf(object));
+    if (ours.length === 0) return;
+    const object = pick(this.random, ours);
+    this.#send("DELETE", pathOf(object), {});
+    const labels = pick(this.random, FOREIGN_USER_LABELS);
+    const { name } = object.metadata;
     this.#createConfigMap(namespace, { name, labels }, { mine: String(++this.#version) });
   }
 
@@ -271,7 +295,8 @@ export class Workload {
   /** Two things at once. */
   race(namespace: string): void {
     this.disturb(namespace);
-    pick(this.random, [this.editPod, this.recreatePod, this.updatePcmc]).call(this, namespace);
+    const second = pick(this.random, [this.editPod, this.recreatePod, this.updatePcmc]);
+    second.call(this, namespace);
     this.disturb(namespace);
   }
 
@@ -282,8 +307,19 @@ export class Workload {
   /** Pods and PCMCs vanish while nobody is there to see it. */
   deleteUnseen(): void {
     for (const namespace of NAMESPACES) {
+      const pod = this.#one(namespace, "v1", "Pod");
+      if (pod !== undefined) this.#deletePodNow(pod);
       this.recreatePod(namespace);
       this.deletePcmc(namespace);
+    }
+  }
+
+  /** Pods are replaced by their like in one moment, as when nodes restart. */
+  replaceUnseen(): void {
+    for (const pod of this.#list("v1", "Pod")) {
+      if (this.random.next() < 0.5) continue;
+      this.#deletePodNow(pod);
+      this.createPod(pod.metadata.namespace ?? "", pod.metadata.name, pod);
     }
   }
 
@@ -392,6 +428,13 @@ export class Workload {
   #one(namespace: string, apiVersion: string, kind: string): KubeObject | undefined {
     const all = this.#list(apiVersion, kind, namespace);
     return all.length === 0 ? undefined : pick(this.random, all);
+  }
+
+  #pcmc(namespace: string, name: string | undefined): KubeObject | undefined {
+    const [apiVersion, kind] = [`${GROUP}/v1alpha1`, "PodConfigMapConfig"];
+    return name === undefined
+      ? this.#one(namespace, apiVersion, kind)
+      : this.#world.cluster.get(apiVersion, kind, namespace, name);
   }
 
   #patch(object: KubeObject, body: JsonObject, subresource = ""): void {

@@ -91,7 +91,7 @@ export class World implements Network {
   /** Who is connected to the server that lags. */
   readonly stale: {
     readonly server: Replica;
-    process: SimulatedProcess | undefined;
+    slot: number | undefined;
     /** Of which collections: each watch has a connection of its own, perhaps to another server. */
     covers: (path: string) => boolean;
   };
@@ -116,7 +116,7 @@ export class World implements Network {
       garbageCollectionDelayMs: randomInt(this.random, 1, 5_000),
       namespaceDelayMs: randomInt(this.random, 1, 5_000),
     });
-    this.stale = { server: this.cluster.replica(), process: undefined, covers: () => true };
+    this.stale = { server: this.cluster.replica(), slot: undefined, covers: () => true };
     this.stale.server.thaw();
     this.#settings = drawSettings(this.random);
     for (let slot = 0; slot < controllers; slot++) this.controllers.push(undefined);
@@ -134,7 +134,8 @@ export class World implements Network {
     const { stale } = this;
     // Reads of single objects and of the newest list go through to the store; the rest comes from a cache.
     const isCached = method === "GET" && Boolean(querystring?.get("resourceVersion"));
-    const isStale = isCached && stale.process === process && stale.covers(path);
+    const isBehind = stale.slot !== undefined && this.controllers[stale.slot]?.process === process;
+    const isStale = isCached && isBehind && stale.covers(path);
     const key = `${isStale ? "stale" : "live"} ${process.name}`;
     const known = this.#clients.get(key);
     if (known !== undefined) return known;
@@ -191,7 +192,6 @@ export class World implements Network {
     if (process.crashed) return;
     this.journal.note(`${process.name} crashes (${why})`);
     process.crash();
-    if (this.stale.process === process) this.stale.process = undefined;
     const slot = this.controllers.findIndex((instance) => instance?.process === process);
     if (slot < 0) return;
     this.controllers[slot] = undefined;
