@@ -108,3 +108,17 @@ Deno.test("data of exactly 1 MiB of values is rendered, one byte more is too lar
   equal(render(spec, { pod: podWith("ä".repeat(limit / 2)) }).kind, "too-large");
   equal(render(spec, { pod: podWith("ä".repeat((limit - fixed - 10) / 2)) }).kind, "data");
 });
+
+Deno.test("templates that do not parse are problems with key, line and column, all at once", () => {
+  const texts = { a: "one\n  {{ if }}", b: "{{ nosuch }}", fine: "x" };
+  const decoded = decodeSpec({ configMapDataTemplate: texts });
+  if (!decoded.ok) throw new Error("decodable");
+  const compiled = compileSpec(decoded.value);
+  deepEqual(compiled.ok ? [] : compiled.problems, [{
+    path: "spec.configMapDataTemplate.a",
+    message: "template: a:2: missing value for if (column 8)",
+  }, {
+    path: "spec.configMapDataTemplate.b",
+    message: 'template: b:1: function "nosuch" not defined (column 3)',
+  }]);
+});

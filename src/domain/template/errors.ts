@@ -45,7 +45,7 @@ export class TemplateError extends Error {
   readonly key: string;
   /** From 1. */
   readonly line: number | undefined;
-  /** UTF-8 bytes from the start of the line, from 0; parse errors have none. */
+  /** UTF-8 bytes from the start of the line, from 0; of a parse error, where the newest token begins. */
   readonly column: number | undefined;
   /** The message without position and context. */
   readonly reason: string;

@@ -88,6 +88,10 @@ export class Lexer {
     this.#text = text;
   }
 
+  get text(): string {
+    return this.#text;
+  }
+
   next(): Token {
     return this.#insideAction ? this.#action() : this.#outside();
   }

@@ -1,6 +1,6 @@
 /** Tokens with three of look-ahead, as the parser needs them; what it complains with. */
 import { TemplateError } from "./errors.ts";
-import { describeToken, type Lexer, type Token, type TokenType } from "./lexer.ts";
+import { describeToken, type Lexer, lineAndColumn, type Token, type TokenType } from "./lexer.ts";
 
 /** Readers of one text (for the text itself, and for each define and block) share its lexer. */
 export class TokenReader {
@@ -62,11 +62,12 @@ export class TokenReader {
     return token;
   }
 
-  /** Errors carry the line of the newest token. */
+  /** Errors carry the line of the newest token; where that begins, Go's text does not say. */
   fail(reason: string, limit?: "nesting"): never {
-    const { line } = this.#tokens[0];
+    const { line, pos } = this.#tokens[0];
     const message = `template: ${this.#name}:${line}: ${reason}`;
-    throw new TemplateError("parse", message, { key: this.#name, reason, line, limit });
+    const { column } = lineAndColumn(this.#lexer.text, pos);
+    throw new TemplateError("parse", message, { key: this.#name, reason, line, column, limit });
   }
 
   unexpected(token: Token, context: string): never {
