@@ -3,7 +3,9 @@
  * TypeScript was generated from, and is what the sources compile to.
  */
 import assert from "node:assert/strict";
+import { gunzipSync } from "node:zlib";
 import { Btf, hasFeature } from "../../ffi/mod.ts";
+import { FIREWALL_OBJECT, SYSCALLS_OBJECT } from "../../bpf/embedded.ts";
 import { FW_LAYOUT, SYS_LAYOUT } from "../../bpf/layout.ts";
 import {
   buildObjects,
@@ -43,6 +45,12 @@ Deno.test({
 
 const equal = (a: Uint8Array, b: Uint8Array) =>
   a.length === b.length && a.every((byte, index) => byte === b[index]);
+
+Deno.test("the compiled program carries the committed objects", () => {
+  const unpacked = (text: string) => new Uint8Array(gunzipSync(Uint8Array.fromBase64(text)));
+  assert.ok(equal(unpacked(FIREWALL_OBJECT), Deno.readFileSync(objectFile("firewall"))));
+  assert.ok(equal(unpacked(SYSCALLS_OBJECT), Deno.readFileSync(objectFile("syscalls"))));
+});
 
 Deno.test("objects name no folder of the machine that built them, and their licence", () => {
   for (const { name } of OBJECTS) {
