@@ -8,7 +8,7 @@ import { env } from "node:process";
 import { parseAllDocuments, stringify } from "yaml";
 import { decodePcmc } from "../../src/api/decode.ts";
 import { planPod } from "../../src/domain/plan_pod.ts";
-import { projectPcmc, projectPod } from "../../src/domain/projections.ts";
+import { projectPcmc, projectPod, projectPodDocument } from "../../src/domain/projections.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const GOLDEN = new URL("config_maps.yaml", import.meta.url);
@@ -38,9 +38,16 @@ function render(): string {
     .map(({ metadata, ...manifest }) =>
       projectPcmc({ ...manifest, metadata: { namespace: "default", ...metadata } })
     );
-  const bodies = documents("tests/golden/pods.yaml").map(projectPod).flatMap((pod) => {
-    const own = pcmcs.filter(({ namespace }) => namespace === pod.namespace);
-    const plan = planPod({ podName: pod.name, pod, pcmcs: own, observed: [], served: true });
+  const bodies = documents("tests/golden/pods.yaml").flatMap((manifest) => {
+    const pod = projectPod(manifest);
+    const plan = planPod({
+      podName: pod.name,
+      pod,
+      pcmcs: pcmcs.filter(({ namespace }) => namespace === pod.namespace),
+      observed: [],
+      served: true,
+      document: (fields) => projectPodDocument(manifest, fields),
+    });
     return plan.pairs.map(({ decision }) => {
       assert.equal(decision.kind, "create");
       return decision.kind === "create" ? decision.body : undefined;
