@@ -2,7 +2,7 @@
 import { gunzipSync } from "node:zlib";
 import { FIREWALL_OBJECT, SYSCALLS_OBJECT } from "../../../bpf/embedded.ts";
 import { FW_LAYOUT, SYS_LAYOUT } from "../../../bpf/layout.ts";
-import { BpfObject } from "../../../ffi/mod.ts";
+import { BpfObject, Btf, type GlobalVariable } from "../../../ffi/mod.ts";
 import { sha256Hex } from "../../lib/hash.ts";
 
 const OBJECTS = {
@@ -35,6 +35,20 @@ export function openObject(name: ObjectName): BpfObject {
     object.close();
     throw error;
   }
+}
+
+const globals = new Map<ObjectName, Readonly<Record<string, GlobalVariable>>>();
+
+/** Where a global variable lies in the map of its section. */
+export function globalPlace(name: ObjectName, variable: string): GlobalVariable {
+  let known = globals.get(name);
+  if (known === undefined) {
+    known = new Btf(objectBytes(name)).globals();
+    globals.set(name, known);
+  }
+  const place = known[variable];
+  if (place === undefined) throw new TypeError(`Cannot find ${variable} in the object ${name}`);
+  return place;
 }
 
 /** Tells builds of an object apart: names the folder that marks what this build has finished. */

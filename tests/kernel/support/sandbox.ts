@@ -105,6 +105,11 @@ export class Sandbox implements AsyncDisposable {
     return sandbox;
   }
 
+  /** The cgroup below which all others are. */
+  get root(): string {
+    return this.#cgroup;
+  }
+
   /** Levels from the root of the hierarchy to `cgroup("x")`. */
   readonly level = 2;
 
