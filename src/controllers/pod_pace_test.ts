@@ -15,7 +15,44 @@ import { PodReconciler } from "./pod_reconciler.ts";
 
 const byNamespace = (object: { namespace: string }) => [object.namespace];
 
-/** One Pod, one PodConfigMapConfig that selects it, and a server that takes everything. */
+/** Takes everything, and keeps one ConfigMap; or says that the name is someone else's. */
+class Server {
+  readonly writes: string[] = [];
+  foreign = false;
+  #version = 1;
+  #body: Record<string, unknown> = {};
+
+  readonly performRequest = (request: RequestOptions) => {
+    this.writes.push(request.method);
+    if (request.method === "GET") {
+      const metadata = {
+        namespace: "ns",
+        name: "pod-x-from-x-cfg",
+        uid: "f",
+        resourceVersion: "9",
+      };
+      return this.foreign ? Promise.resolve({ metadata }) : this.#refuse(404, "NotFound");
+    }
+    if (request.method === "POST") {
+      if (this.foreign) return this.#refuse(409, "AlreadyExists");
+      this.#body = request.bodyJson as Record<string, unknown>;
+    }
+    return Promise.resolve(this.changed({}));
+  };
+
+  /** The ConfigMap, written once more. */
+  changed(parts: Record<string, unknown>): Record<string, unknown> {
+    const version = { uid: "cm", resourceVersion: String(++this.#version) };
+    const metadata = { ...this.#body["metadata"] as object, ...version };
+    return { ...this.#body, metadata, ...parts };
+  }
+
+  #refuse(status: number, reason: string): Promise<never> {
+    return Promise.reject(new KubeApiError({ status, reason, message: reason }));
+  }
+}
+
+/** One Pod, one PodConfigMapConfig that selects it, and a server. */
 function setUp() {
   const clock = new VirtualClock();
   const configMaps = new Store<ObservedConfigMap>({
@@ -31,32 +68,8 @@ function setUp() {
   const metadata = { namespace: "ns", name: "x", uid: "u", generation: 1, resourceVersion: "1" };
   pods.upsert(projectPod({ metadata, status: { phase: "Running" } }), "watch");
   pcmcs.upsert(projectPcmc({ metadata, spec: {} }), "watch");
-  let version = 1;
-  const writes: string[] = [];
-  let body: Record<string, unknown> = {};
-  const foreign = { there: false };
-  const performRequest = (request: RequestOptions) => {
-    writes.push(request.method);
-    if (foreign.there && request.method === "POST") {
-      const taken = { status: 409, reason: "AlreadyExists", message: "taken" };
-      return Promise.reject(new KubeApiError(taken));
-    }
-    if (request.method === "GET") {
-      if (!foreign.there) return Promise.reject(new KubeApiError({ status: 404, message: "gone" }));
-      const metadata = {
-        namespace: "ns",
-        name: "pod-x-from-x-cfg",
-        uid: "f",
-        resourceVersion: "9",
-      };
-      return Promise.resolve({ metadata });
-    }
-    if (request.method === "POST") body = request.bodyJson as Record<string, unknown>;
-    const { metadata } = body;
-    const served = { uid: "cm", resourceVersion: String(++version) };
-    return Promise.resolve({ ...body, metadata: { ...metadata as object, ...served } });
-  };
-  const api = new ApiClient({ rest: { performRequest } as unknown as RestClient, clock });
+  const server = new Server();
+  const api = new ApiClient({ rest: server as unknown as RestClient, clock });
   const metrics = {
     configMapOperation() {},
     pcmcStatus() {},
@@ -82,13 +95,9 @@ function setUp() {
   const reconciler = new PodReconciler(options);
   const reconcile = () => reconciler.reconcile("ns/x", new AbortController().signal);
   /** Someone writes other data. */
-  const disturb = () => {
-    const { metadata } = body;
-    const changed = { uid: "cm", resourceVersion: String(++version) };
-    const object = { ...body, metadata: { ...metadata as object, ...changed }, data: { a: "b" } };
-    configMaps.upsert(projectConfigMap(object), "watch");
-  };
-  return { clock, writes, reconcile, disturb, foreign, ledger };
+  const disturb = () =>
+    configMaps.upsert(projectConfigMap(server.changed({ data: { a: "b" } })), "watch");
+  return { clock, server, writes: server.writes, reconcile, disturb, ledger };
 }
 
 Deno.test("someone who undoes every write gets a few, then one every two seconds", async () => {
@@ -123,12 +132,12 @@ Deno.test("a Pod that is as wanted is looked at as often as one likes", async ()
 });
 
 Deno.test("a name that someone else has is looked at again by reading, and taken once it is free", async () => {
-  const { writes, reconcile, foreign, ledger } = setUp();
-  foreign.there = true;
+  const { server, writes, reconcile, ledger } = setUp();
+  server.foreign = true;
   for (let i = 0; i < 3; i++) equal((await reconcile()).outcome.kind, "after");
   equal(ledger.stateOf("ns/x", "ns/x"), "conflict");
   deepEqual(writes, ["POST", "GET", "GET", "GET"]);
-  foreign.there = false;
+  server.foreign = false;
   for (let i = 0; i < 3 && (await reconcile()).outcome.kind === "after"; i++);
   equal(ledger.stateOf("ns/x", "ns/x"), "in-place");
   deepEqual(writes.slice(4), ["GET", "POST"]);
