@@ -47,9 +47,9 @@ export class KubeletCgroups implements CgroupResolver {
   }
 
   /** Roots of Pods' cgroups that can be seen, with the mount that each lies below. */
-  roots(): { path: string; base: string }[] {
+  roots(depth = SEARCH_DEPTH): { path: string; base: string }[] {
     return this.#bases().flatMap((base) =>
-      kubepodsBelow(base, SEARCH_DEPTH).map((path) => ({ path, base }))
+      kubepodsBelow(base, depth).map((path) => ({ path, base }))
     );
   }
 
@@ -59,14 +59,13 @@ export class KubeletCgroups implements CgroupResolver {
   }
 
   #find(query: CgroupQuery): PodCgroup {
+    // The usual place first; the search through everything costs some milliseconds.
+    const found = findIn(this.roots(1), query);
+    if (found !== undefined) return found;
     const roots = this.roots();
+    const nested = findIn(roots, query);
+    if (nested !== undefined) return nested;
     if (roots.length === 0) throw this.#noRoots();
-    const uids = [query.configHash, query.podUid].filter((uid) => uid !== undefined && uid !== "");
-    for (const { path: root, base } of roots) {
-      for (const path of uids.flatMap((uid) => candidates(root, uid ?? "", query.qosClass))) {
-        if (fileExists(path)) return describe(path, base);
-      }
-    }
     const where = roots.map(({ path }) => path).join(", ");
     throw new EbpfError(
       "CgroupNotFound",
@@ -113,11 +112,27 @@ export function levelBits(level: number): number {
     : 0xffff & ~((1 << level) - 1);
 }
 
+function findIn(
+  roots: readonly { path: string; base: string }[],
+  query: CgroupQuery,
+): PodCgroup | undefined {
+  const uids = [query.configHash ?? "", query.podUid].filter((uid) => uid !== "");
+  for (const { path: root, base } of roots) {
+    const paths = uids.flatMap((uid) => candidates(root, uid, query.qosClass));
+    const path = paths.find(fileExists);
+    if (path !== undefined) return describe(path, base);
+  }
+  return undefined;
+}
+
+/** What is inside of a root of Pods is theirs: not looked at. */
 function kubepodsBelow(path: string, depth: number): string[] {
   const folders = subfolders(path);
-  const found = folders.filter((name) => KUBEPODS.test(name)).map((name) => `${path}/${name}`);
-  if (found.length > 0 || depth <= 1) return found;
-  return folders.flatMap((name) => kubepodsBelow(`${path}/${name}`, depth - 1));
+  const isRoot = (name: string) => KUBEPODS.test(name);
+  const found = folders.filter(isRoot).map((name) => `${path}/${name}`);
+  if (depth <= 1) return found;
+  const others = folders.filter((name) => !isRoot(name));
+  return [...found, ...others.flatMap((name) => kubepodsBelow(`${path}/${name}`, depth - 1))];
 }
 
 /** None for a cgroup that is going. */

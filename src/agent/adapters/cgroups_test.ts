@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import { missingCapabilities, parseCapabilities } from "./capabilities.ts";
+import { candidates } from "./cgroups.ts";
+import { parseMounts } from "./mounts.ts";
+import { addressHex } from "./node_addresses.ts";
+
+Deno.test("mounts of cgroups are read with their version and root", () => {
+  const text = [
+    "30 24 0:26 / /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw,nsdelegate",
+    "31 24 0:26 /../../.. /host/cg\\040roup ro - cgroup2 cgroup rw",
+    "32 24 0:30 / /sys/fs/cgroup/net_cls rw shared:9 - cgroup cgroup rw,net_cls,net_prio",
+    "33 24 0:31 / /proc rw - proc proc rw",
+    "",
+  ].join("\n");
+  assert.deepEqual(parseMounts(text), [
+    { path: "/sys/fs/cgroup", version: 2, root: "/", options: ["rw", "nsdelegate"] },
+    { path: "/host/cg roup", version: 2, root: "/../../..", options: ["rw"] },
+    {
+      path: "/sys/fs/cgroup/net_cls",
+      version: 1,
+      root: "/",
+      options: ["rw", "net_cls", "net_prio"],
+    },
+  ]);
+});
+
+Deno.test("the likeliest place of a Pod's cgroup comes first", () => {
+  const uid = "a-b";
+  assert.deepEqual(candidates("/c/kubepods.slice", uid, "BestEffort"), [
+    "/c/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-poda_b.slice",
+    "/c/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-poda_b.slice",
+    "/c/kubepods.slice/kubepods-poda_b.slice",
+  ]);
+  assert.deepEqual(candidates("/c/k/kubepods", uid, "Guaranteed"), [
+    "/c/k/kubepods/poda-b",
+    "/c/k/kubepods/burstable/poda-b",
+    "/c/k/kubepods/besteffort/poda-b",
+  ]);
+  assert.equal(
+    candidates("/c/kubelet.slice/kubelet-kubepods.slice", uid)[0],
+    "/c/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-poda_b.slice",
+  );
+});
+
+Deno.test("missing capabilities are named; SYS_ADMIN stands for two of them", () => {
+  const missing = (mask: string) =>
+    missingCapabilities(parseCapabilities(`Name:\tx\nCapEff:\t${mask}\n`));
+  assert.deepEqual(missing("0000000000000000"), ["BPF", "PERFMON", "NET_ADMIN"]);
+  assert.deepEqual(missing("000000c000001000"), []);
+  assert.deepEqual(missing("0000000000200000"), ["NET_ADMIN"]);
+  assert.deepEqual(missing("000001ffffffffff"), []);
+});
+
+Deno.test("addresses become 16 bytes", () => {
+  assert.equal(addressHex("10.77.0.1"), "00000000000000000000ffff0a4d0001");
+  assert.equal(addressHex("fe80::1%eth0"), "fe800000000000000000000000000001");
+  assert.equal(addressHex("::FFFF:10.77.0.1"), "00000000000000000000ffff0a4d0001");
+  assert.equal(addressHex("2001:db8:1:2:3:4:5:6"), "20010db8000100020003000400050006");
+  assert.equal(addressHex("::"), "0".repeat(32));
+});
