@@ -45,7 +45,7 @@ const LIKELIHOOD = {
   "watch-error-410": 0.2,
   "watch-error-500": 0.1,
   // The world.
-  "garbage-collection-off": 0.5,
+  "garbage-collection-off": 0.9,
   "stale-replica": 0.06,
   "time-travel": 0.1,
   "server-down": 0.02,
@@ -54,7 +54,7 @@ const LIKELIHOOD = {
   "process-killed": 0.02,
   "process-restarted": 0.02,
   "deleted-while-all-down": 0.01,
-  "changed-unseen": 0.03,
+  "changed-unseen": 0.06,
   "wall-clock-jump": 0.05,
   "lease-deleted": 0.02,
   "lease-stolen": 0.015,

@@ -8,7 +8,7 @@ import type { WriteRecord } from "../../src/simulator/cluster.ts";
 import type { FaultCounts } from "./faults.ts";
 import { AT_REST, isController, OF_HISTORY, stateOf } from "./invariants.ts";
 import type { Violation } from "./journal.ts";
-import { endTrouble, startTrouble } from "./trouble.ts";
+import { endTrouble, startLastTrouble, startTrouble } from "./trouble.ts";
 import { randomFor, World } from "./world.ts";
 import { Workload } from "./workload.ts";
 
@@ -55,6 +55,7 @@ export async function run({ seed, keepTrace = false }: RunOptions): Promise<RunR
     world.startLater(slot, randomInt(random, 0, 5_000));
   }
   await clock.advance(activeMs);
+  startLastTrouble(world, workload, randomFor(seed, "last trouble"));
   faults.stop();
   journal.note("the faults stop");
   endTrouble(world);

@@ -133,6 +133,16 @@ export function startTrouble(world: World, workload: Workload, random: Random): 
   clock.setTimer(TICK_MS, tick);
 }
 
+/** Now and then the last thing to happen is one that nobody sees, so that nothing later covers it up. */
+export function startLastTrouble(world: World, workload: Workload, random: Random): void {
+  const { calm, slow } = world.faults;
+  if (calm || slow || random.next() < 0.7) return;
+  const fault = pick(random, ["changed-unseen", "deleted-while-all-down"] as const);
+  world.journal.note(`fault ${fault}`);
+  const cause: Trouble = TROUBLES[fault];
+  if (cause(world, workload, random)) world.faults.fired(fault);
+}
+
 /** The servers are up and current, and everybody is awake. Where garbage is not collected, it stays so. */
 export function endTrouble(world: World): void {
   world.down = false;

@@ -32,6 +32,8 @@ export class ProcessWitness implements Witness {
   readonly #watchesArePrompt: boolean;
   /** Monotonic time at which its last renewal that it knows of was sent. */
   #renewedAt = -Infinity;
+  /** It gives the lease back, or has done so. */
+  #releases = false;
   /** The last holder that it saw in the lease. */
   #sawHolder = "";
   /** Path of what it created and knows that it did -> uid. */
@@ -60,9 +62,20 @@ export class ProcessWitness implements Witness {
     this.#watchesArePrompt = options.watchesArePrompt;
   }
 
+  /** Whether it may take itself for the leader: what it knows says so. */
+  get believesToLead(): boolean {
+    if (this.process.crashed || this.#releases || this.#sawHolder !== this.process.name) {
+      return false;
+    }
+    return this.process.clock.monotonic() < this.#renewedAt + this.#renewDeadlineMs;
+  }
+
   sent(channel: Channel, request: RequestOptions): void {
     this.#count();
     const { method, path } = request;
+    if (channel === "lease" && method !== "GET") {
+      this.#releases = holderOf(request.bodyJson) === "";
+    }
     if (channel === "lease" || method === "GET") {
       this.#journal.detail(() => `  ${this.process.name} sends ${method} ${path}`);
       return;
@@ -81,6 +94,12 @@ export class ProcessWitness implements Witness {
     if (leadership.last === this || holderOf(bodyJson) !== this.process.name) return;
     const isUnknown = method === "POST" && this.#sawHolder !== leadership.last?.process.name;
     leadership.excused = isUnknown ? leadership.last : undefined;
+    if (!isUnknown && leadership.last?.believesToLead) {
+      this.#journal.violate(
+        "the lease is not taken while its holder may still write",
+        `${this.process.name} took it from ${leadership.last.process.name}`,
+      );
+    }
     leadership.last = this;
     this.#journal.note(`${this.process.name} takes the lease`);
   }
