@@ -42,6 +42,8 @@ export const FAILURE_REASONS = [
   "CanaryFailed",
   /** ebpfConfig has no effect in this namespace, by an option of the agent. */
   "NamespaceExcluded",
+  /** A config that nobody can read keeps the programs as they were. */
+  "ConfigInvalid",
   /** The specs ask for more than a Pod's programs can hold. */
   "TooManyProbePorts",
   "InternalError",
