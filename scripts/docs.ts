@@ -41,8 +41,9 @@ function metricsPage(): string {
 # Metrics
 
 Served at \`/metrics\` on \`METRICS_ADDR\` in Prometheus' text format. Label values are closed sets or names of
-objects, never texts of errors. Counters fall only when the process restarts. Series that describe a
-PodConfigMapConfig disappear with it, and from a replica when it loses the lease.
+objects, never texts of errors. Counters never fall but when the process restarts. Series that describe a
+PodConfigMapConfig disappear with it, and from a replica when it loses the lease; series of a namespace
+without Pods and PodConfigMapConfigs go at a resync. Scrapes within 250 ms get the same text.
 
 \`namespace\` is the watched object's namespace: where the scrape configuration adds a label of that name, set
 \`honorLabels: true\`.
