@@ -1,0 +1,302 @@
+/** What outlives an agent, what a new one adopts, and that nothing is ever left behind. */
+import assert from "node:assert/strict";
+import {
+  AttachType,
+  CgroupDirectory,
+  libraryInfo,
+  Link,
+  listIds,
+  makeDirectory,
+  queryCgroup,
+  removeFile,
+} from "../../ffi/mod.ts";
+import { openObject } from "../../src/agent/adapters/objects.ts";
+import { namesIn, removeTree } from "../../src/agent/adapters/pins.ts";
+import { EbpfError } from "../../src/agent/ports.ts";
+import { eventually } from "../support/eventually.ts";
+import { Actor, connectNetworks, POD_V4 } from "./support/actor.ts";
+import {
+  calls,
+  firewallSpec,
+  folderOf,
+  makeLoader,
+  openLoader,
+  plane,
+  resolverOf,
+  syscallSpec,
+  verdicts,
+} from "./support/agent.ts";
+import { type FakePod, makePod, removePod } from "./support/kubelet.ts";
+import { kernelTest, type Sandbox } from "./support/sandbox.ts";
+
+const OPEN = 9000;
+const CLOSED = 9001;
+const PODS = 200;
+const AGENT = new URL("support/agent_process.ts", import.meta.url).pathname;
+const KINDS = ["link", "map", "program"] as const;
+const held = () => KINDS.map((kind) => listIds(kind).length);
+/** The kernel frees a little later. Other programs of this machine may come and go meanwhile. */
+async function letGo(before: readonly number[]): Promise<void> {
+  await eventually("the kernel has let go", () => {
+    const now = held();
+    assert.ok(now.every((count, index) => count <= (before[index] ?? 0)), `${now} after ${before}`);
+    return true;
+  }, { timeoutMs: 10_000 });
+}
+const reason = (expected: string) => (error: unknown) =>
+  error instanceof EbpfError && error.reason === expected;
+
+/** Runs the process until it says its line. */
+async function startAgent(args: readonly string[], prepare?: (pid: number) => void) {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--allow-all", "--no-check", AGENT, ...args],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  prepare?.(child.pid);
+  const writer = child.stdin.getWriter();
+  if (prepare !== undefined) await writer.write(new Uint8Array([10]));
+  const reader = child.stdout.getReader();
+  const { value } = await reader.read();
+  const line = new TextDecoder().decode(value).trim();
+  const end = async () => {
+    await reader.cancel();
+    await writer.close().catch(() => {});
+    await child.status;
+  };
+  return { child, line, end };
+}
+
+kernelTest(
+  "after kill -9 blocked stays blocked, counts go on, a new agent adopts",
+  async (sandbox) => {
+    const pod = makePod(sandbox);
+    const { podUid } = pod.query;
+    await using inside = await Actor.start({ cgroup: pod.container, network: true });
+    await using peer = await Actor.start({ network: true });
+    await connectNetworks(inside, peer);
+    for (const port of [OPEN, CLOSED]) await inside.server(4, "stream", port);
+    const connect = async (port: number) => {
+      const id = await peer.socket(4, "stream");
+      return await peer.try("connect", { id, host: POD_V4, port, timeout: 0.15 });
+    };
+    await using worker = await Actor.start();
+    const work = (count: number) =>
+      worker.do("work", { cgroup: pod.container, steps: [["getppid", count]] });
+
+    const agent = await startAgent([folderOf(sandbox), sandbox.root, podUid, `${OPEN}`]);
+    assert.equal(agent.line, "ready");
+    await assert.rejects(makeLoader(folderOf(sandbox)).open(), reason("AnotherAgent"));
+    await work(1_000);
+    assert.equal(await connect(CLOSED), "TIMEOUT");
+    agent.child.kill("SIGKILL");
+    await agent.end();
+    await work(2_345);
+    assert.deepEqual([await connect(OPEN), await connect(CLOSED)], ["ok", "TIMEOUT"]);
+
+    await using loader = await openLoader(folderOf(sandbox));
+    const before = held();
+    const cgroup = await resolverOf(sandbox).resolve(pod.query);
+    const state = await loader.firewall.inspect(podUid);
+    assert.ok(state?.complete && state.spec);
+    const counter = await loader.syscalls.inspect();
+    assert.ok(counter.attached);
+    assert.deepEqual(counter.rows.map(({ cgroupIds }) => cgroupIds), [[cgroup.id]]);
+    await loader.firewall.apply(podUid, cgroup, state.spec);
+    assert.equal(await loader.syscalls.put(cgroup, syscallSpec(["getppid"])), 0);
+    assert.deepEqual(held(), before, "adopted, not made again");
+    await work(3_000);
+    assert.equal(await connect(CLOSED), "TIMEOUT");
+    const [row] = await loader.syscalls.counts([0]);
+    assert.deepEqual(calls(row?.calls), { getppid: 6_345 });
+    assert.deepEqual(verdicts(await loader.firewall.counts(podUid)), {
+      "ingress tcp ipv4 allowed": 1,
+      "ingress tcp ipv4 blocked": 3,
+    });
+    await loader.syscalls.remove(0);
+    await loader.firewall.remove(podUid);
+  },
+);
+
+/** Kernel memory that is not given back at once shows up in these, in KiB. */
+function memory(): number {
+  const text = Deno.readTextFileSync("/proc/meminfo");
+  const of = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(text)?.[1]);
+  return of("SUnreclaim") + of("Percpu") + of("VmallocUsed");
+}
+
+kernelTest(`${PODS} Pods come and go, and leave nothing`, async (sandbox) => {
+  const resolver = resolverOf(sandbox);
+  await using loader = await openLoader(folderOf(sandbox));
+  const spec = firewallSpec({ ingress: plane("block"), egress: plane("allow") });
+  const run = async () => {
+    const pod = makePod(sandbox);
+    const cgroup = await resolver.resolve(pod.query);
+    await loader.firewall.apply(pod.query.podUid, cgroup, spec);
+    const row = await loader.syscalls.put(cgroup, syscallSpec(["getppid"]));
+    await removePod(pod);
+    await loader.firewall.remove(pod.query.podUid);
+    await loader.syscalls.remove(row);
+  };
+  // One that stays keeps the shared maps, as on a node with more than one Pod.
+  const stays = makePod(sandbox);
+  const cgroup = await resolver.resolve(stays.query);
+  await loader.firewall.apply(stays.query.podUid, cgroup, spec);
+  await loader.syscalls.put(cgroup, syscallSpec(["getuid"]));
+  await run();
+  const [before, memoryBefore] = [held(), memory()];
+  for (let round = 1; round < PODS; round++) await run();
+  await letGo(before);
+  assert.deepEqual(await loader.firewall.list(), [stays.query.podUid]);
+  // Each Pod's maps alone are 64 KiB and a page for each CPU: 13 MiB, were they kept.
+  const grown = memory() - memoryBefore;
+  assert.ok(grown < 8_192, `${grown} KiB of kernel memory`);
+  await loader.firewall.remove(stays.query.podUid);
+  await loader.syscalls.remove(0);
+  const { maps, pods, sys } = foldersOf(sandbox);
+  assert.deepEqual([maps, pods, sys].map(namesIn), [[], [], []]);
+});
+
+const foldersOf = (sandbox: Sandbox) => {
+  const root = `${folderOf(sandbox)}/v1`;
+  return { maps: `${root}/maps`, pods: `${root}/pods`, sys: `${root}/sys` };
+};
+
+/** Attaches a program that allows none below it. */
+async function forbid(cgroup: string, type: keyof typeof AttachType): Promise<Disposable> {
+  using object = openObject("firewall");
+  const name = type === "CGROUP_INET6_CONNECT" ? "fw_c6" : "fw_m6";
+  for (const program of object.programNames) object.setAutoload(program, program === name);
+  await object.load();
+  const program = object.program(name);
+  const directory = CgroupDirectory.open(cgroup);
+  // int bpf_prog_attach(int prog_fd, int attachable_fd, enum bpf_attach_type type, unsigned int flags)
+  const library = Deno.dlopen(libraryInfo().path, {
+    bpf_prog_attach: { parameters: ["i32", "i32", "i32", "u32"], result: "i32" },
+  });
+  const result = library.symbols.bpf_prog_attach(program.fd, directory.fd, AttachType[type], 0);
+  library.close();
+  assert.equal(result, 0);
+  return {
+    [Symbol.dispose]: () => {
+      assert.ok(program.detachWithoutLink(directory, AttachType[type]));
+      program[Symbol.dispose]();
+      directory[Symbol.dispose]();
+    },
+  };
+}
+
+kernelTest("a failure in the middle leaves nothing half attached", async (sandbox) => {
+  const resolver = resolverOf(sandbox);
+  await using loader = await openLoader(folderOf(sandbox));
+  const { firewall } = loader;
+  const pod = makePod(sandbox);
+  const { podUid } = pod.query;
+  const cgroup = await resolver.resolve(pod.query);
+  const spec = firewallSpec({ ingress: plane("block"), egress: plane("block") });
+  // Somebody's program above allows no other one: in and m4 are attached when m6 fails.
+  {
+    using _ = await forbid(sandbox.root, "CGROUP_UDP6_SENDMSG");
+    await assert.rejects(firewall.apply(podUid, cgroup, spec), reason("AttachConflict"));
+  }
+  assert.deepEqual(namesIn(foldersOf(sandbox).pods), [], "taken down altogether");
+  using directory = CgroupDirectory.open(pod.path);
+  const attached = () =>
+    Object.values(AttachType).map((type) => queryCgroup(directory, type).programIds.length);
+  assert.deepEqual(attached(), [0, 0, 0, 0, 0, 0]);
+
+  await firewall.apply(podUid, cgroup, firewallSpec({ ingress: plane("block") }));
+  {
+    using _ = await forbid(sandbox.root, "CGROUP_INET6_CONNECT");
+    await assert.rejects(firewall.apply(podUid, cgroup, spec), reason("AttachConflict"));
+  }
+  const state = await firewall.inspect(podUid);
+  assert.equal(state?.complete, false);
+  assert.equal(state?.spec?.egress, false, "the old one goes on");
+  assert.deepEqual(attached(), [1, 0, 0, 0, 1, 1]);
+  await firewall.apply(podUid, cgroup, spec);
+  assert.equal((await firewall.inspect(podUid))?.complete, true);
+
+  // A hook that went, as when a process died between two steps.
+  removeFile(`${foldersOf(sandbox).pods}/${podUid}/c4`);
+  assert.equal((await firewall.inspect(podUid))?.complete, false);
+  await firewall.apply(podUid, cgroup, spec);
+  assert.equal((await firewall.inspect(podUid))?.complete, true);
+
+  await removePod(pod);
+  await assert.rejects(firewall.apply(podUid, cgroup, spec), reason("CgroupNotFound"));
+  await firewall.remove(podUid);
+});
+
+kernelTest("a Pod whose cgroup was replaced gets a firewall on the new one", async (sandbox) => {
+  const resolver = resolverOf(sandbox);
+  await using loader = await openLoader(folderOf(sandbox));
+  const { firewall } = loader;
+  const pod = makePod(sandbox);
+  const { podUid } = pod.query;
+  const spec = firewallSpec({ ingress: plane("block") });
+  const old = await resolver.resolve(pod.query);
+  await firewall.apply(podUid, old, spec);
+  await removePod(pod);
+  makePod(sandbox, { uid: podUid });
+  const cgroup = await resolver.resolve(pod.query);
+  assert.notEqual(cgroup.id, old.id);
+  await assert.rejects(
+    firewall.apply(podUid, { ...old, path: cgroup.path }, spec),
+    reason("CgroupNotFound"),
+  );
+  await firewall.apply(podUid, cgroup, spec);
+  const state = await firewall.inspect(podUid);
+  assert.deepEqual([state?.complete, state?.cgroupId], [true, cgroup.id]);
+  await firewall.remove(podUid);
+});
+
+kernelTest("pins of another layout go once this one holds", async (sandbox) => {
+  await using loader = await openLoader(folderOf(sandbox));
+  const pod: FakePod = makePod(sandbox);
+  const { podUid } = pod.query;
+  const cgroup = await resolverOf(sandbox).resolve(pod.query);
+  const spec = firewallSpec({ ingress: plane("block") });
+  await loader.firewall.apply(podUid, cgroup, spec);
+  const other = `${folderOf(sandbox)}/v2`;
+  for (const path of [other, `${other}/pods`, `${other}/pods/${podUid}`, `${other}/sys`]) {
+    makeDirectory(path);
+  }
+  using link = Link.openPinned(`${foldersOf(sandbox).pods}/${podUid}/in`);
+  link.pin(`${other}/pods/${podUid}/in`);
+  link.pin(`${other}/sys/enter`);
+  removeTree(`${foldersOf(sandbox).pods}/${podUid}`);
+  assert.deepEqual(await loader.firewall.list(), [podUid]);
+  assert.equal((await loader.firewall.inspect(podUid))?.complete, false);
+  assert.equal((await loader.syscalls.inspect()).present, true);
+  await loader.firewall.apply(podUid, cgroup, spec);
+  assert.deepEqual(namesIn(`${other}/pods`), []);
+  await loader.syscalls.detachUnused();
+  assert.deepEqual(namesIn(folderOf(sandbox)), ["v1"]);
+  await loader.firewall.remove(podUid);
+});
+
+kernelTest("a folder that is in no bpffs is refused", async (sandbox) => {
+  const plain = await Deno.makeTempDir();
+  try {
+    await assert.rejects(makeLoader(`${plain}/podconfigmap`).open(), reason("BpffsUnavailable"));
+    await assert.rejects(
+      makeLoader(`${plain}/none/podconfigmap`).open(),
+      reason("BpffsUnavailable"),
+    );
+  } finally {
+    await Deno.remove(plain, { recursive: true });
+  }
+  assert.ok(sandbox.bpffs);
+});
+
+kernelTest("the canary is blocked on its own cgroup, and leaves nothing", async (sandbox) => {
+  const cgroup = sandbox.cgroup("agent");
+  const before = held();
+  const join = (pid: number) => Deno.writeTextFileSync(`${cgroup}/cgroup.procs`, `${pid}`);
+  const process = await startAgent(["canary"], join);
+  assert.deepEqual(JSON.parse(process.line), { ok: true });
+  await process.end();
+  await letGo(before);
+});
