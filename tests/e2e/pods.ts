@@ -116,6 +116,9 @@ export const PODS: Behaviour[] = [{
     await at.createPod("web", { ...WEB, finalizers: ["example.com/hold"] });
     const before = await at.untilConfigMap(NAME);
     await at.deletePod("web");
+    // Pods and PCMCs are separate watches: once this shows, the Pod's end has been seen.
+    await at.setPhase("web", "Running");
+    await at.untilConfigMap(NAME, ({ data }) => data?.["phase"] === "Running");
     await at.createPcmc("late", SPEC);
     await at.untilReady("late");
     assert.deepEqual((await at.configMaps()).map(({ metadata }) => metadata.uid), [

@@ -54,10 +54,10 @@ export async function replicas(
   await fifth.ready();
   await t.step("after SIGTERM of the leader the other replica works within 3 s", async () => {
     const begin = systemClock.monotonic();
-    const stopping = fourth.stop(5_000);
+    // Until it has ended, the old leader may still do the work.
+    assert.equal((await fourth.stop(5_000)).code, 0);
     await works(at, "after-term", { begin, withinMs: 3_000 });
     report(`SIGTERM of the leader to the first ConfigMap of the other: ${seconds(begin)}`);
-    assert.equal((await stopping).code, 0);
     assert.match(await stage.leaseHolder(), /controller-5/);
   });
 }
