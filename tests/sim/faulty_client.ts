@@ -69,7 +69,7 @@ const COMMITTING: ReadonlySet<Fault> = new Set([
 /** Mostly a moment, at times longer than any deadline of a lease. */
 const SLOW_MS = 800;
 /** Where all answers are slow: several in a row take longer than a status waits for its work. */
-const SLOW_SERVER_MS = 1_500;
+const SLOW_SERVER_MS = 2_000;
 const VERY_SLOW_MS = 12_000;
 const VERY_SLOW_SHARE = 0.1;
 /** Small pages, so that continue tokens are used at all. */

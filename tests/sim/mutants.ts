@@ -147,10 +147,4 @@ export const MUTANTS: readonly Mutant[] = [
     find: "this.#podQueue.shutDown();",
     replace: "",
   },
-  {
-    name: "no second look when a PCMC went during a creation",
-    file: "src/controllers/pod_reconciler.ts",
-    find: "result.wrote && !this.#isCurrent(pair.pcmc)",
-    replace: "result.wrote && this.#isCurrent === undefined",
-  },
 ];

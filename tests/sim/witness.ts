@@ -18,9 +18,11 @@ export class Leadership {
   last: ProcessWitness | undefined;
   /**
    * Whose term another process may have cut short without a chance to know of it: the lease was
-   * deleted before the other had ever seen this holder in it. No protocol on a lease alone can tell.
+   * deleted, and the other had never seen one, or last seen it without a holder.
    */
   excused: ProcessWitness | undefined;
+  /** The last one took it so. */
+  cameBlindly = false;
 }
 
 export class ProcessWitness implements Witness {
@@ -92,7 +94,11 @@ export class ProcessWitness implements Witness {
     if (channel !== "lease") return this.#checkCommit(record);
     const leadership = this.#leadership;
     if (leadership.last === this || holderOf(bodyJson) !== this.process.name) return;
-    const isUnknown = method === "POST" && this.#sawHolder !== leadership.last?.process.name;
+    const isBlind = method === "POST" && this.#sawHolder === "";
+    // Where somebody came in blindly, also the one before is taken by surprise.
+    const isUnknown = isBlind || method === "POST" && leadership.cameBlindly &&
+        this.#sawHolder !== leadership.last?.process.name;
+    leadership.cameBlindly = isUnknown;
     leadership.excused = isUnknown ? leadership.last : undefined;
     if (!isUnknown && leadership.last?.believesToLead) {
       this.#journal.violate(

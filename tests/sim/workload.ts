@@ -220,7 +220,7 @@ export class Workload {
     this.createPcmc(namespace, name);
     const second = pick(this.random, [this.deletePcmc, this.updatePcmc]);
     this.#world.clock.setTimer(
-      randomInt(this.random, 0, 2_000),
+      randomInt(this.random, 0, 1_500),
       () => second.call(this, namespace, name),
     );
   }
