@@ -12,6 +12,8 @@ import { SimulatedCluster } from "../simulator/cluster.ts";
 export const DEMO_NAMESPACE = "demo";
 export const DEMO_PCMC = "web-facts";
 const NODE = "node-1";
+/** Who writes in a demo that nobody joins, the cluster's own `system:` users apart. */
+const OWN_USERS: ReadonlySet<string> = new Set(["controller", "you", "seed"]);
 
 export function demoCluster(options: { clock: Clock; random: Random }): SimulatedCluster {
   return new SimulatedCluster({
@@ -20,6 +22,12 @@ export function demoCluster(options: { clock: Clock; random: Random }): Simulate
     kubelet: { node: NODE, scheduleMs: 50, startMs: 400, stopMs: 300 },
   });
 }
+
+export const demoNamespace: JsonObject = {
+  apiVersion: "v1",
+  kind: "Namespace",
+  metadata: { name: DEMO_NAMESPACE },
+};
 
 export const demoPcmc: JsonObject = {
   apiVersion: API_GROUP_VERSION,
@@ -123,5 +131,12 @@ export class DemoView {
     return this.#cluster.writes
       .filter(({ user, changed, kind }) => user === "controller" && changed && kind !== "Lease")
       .length;
+  }
+
+  /** Whether somebody from outside of the demo, such as kubectl, has changed anything. */
+  guestsWrote(): boolean {
+    return this.#cluster.writes.some(({ user, changed }) =>
+      changed && !OWN_USERS.has(user) && !user.startsWith("system:")
+    );
   }
 }
