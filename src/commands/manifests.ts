@@ -5,7 +5,11 @@
  * kind"; what the objects say is the caller's affair.
  */
 import { parseAllDocuments } from "yaml";
+import type { Problem } from "../api/decode.ts";
 import type { Shell } from "./shell.ts";
+
+/** Errors told of one document: the first has mostly caused the others. */
+const PARSE_ERRORS_MAX = 3;
 
 export interface Manifest {
   /** As the user named it; `stdin` for `-`. */
@@ -32,7 +36,9 @@ export async function readManifests(
       const text = path === "-" ? await shell.readStandardInput() : await shell.readTextFile(path);
       manifests.push(...parseManifests(text, file, problems));
     } catch (error) {
-      problems.push(`Cannot read ${file}: ${(error as Error).message}`);
+      // Deno adds the system's number of the error, and the path anew.
+      const reason = (error as Error).message.replace(/ \(os error \d+\)[\s\S]*$/, "");
+      problems.push(`Cannot read ${file}: ${reason}`);
     }
   }
   if (problems.length > 0) throw new ManifestError(problems);
@@ -54,9 +60,11 @@ function parseManifests(text: string, file: string, problems: string[]): Manifes
   parseAllDocuments(text, { prettyErrors: true }).forEach((document, index) => {
     const position = index + 1;
     if (document.errors.length > 0) {
-      for (const { message } of document.errors) {
+      for (const { message } of document.errors.slice(0, PARSE_ERRORS_MAX)) {
         problems.push(`Cannot parse ${file}: ${message.split("\n")[0]?.replace(/:$/, "")}`);
       }
+      const more = document.errors.length - PARSE_ERRORS_MAX;
+      if (more > 0) problems.push(`Cannot parse ${file}: ${more} more such errors`);
       return;
     }
     let value: unknown;
@@ -104,4 +112,50 @@ function collect(
     name: text("name"),
     object,
   });
+}
+
+const NAME_PART = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
+
+/** What an API server would say against the metadata of a namespaced object such as a Pod. */
+export function metadataProblems(manifest: Manifest): Problem[] {
+  const metadata = manifest.object["metadata"] ?? {};
+  if (typeof metadata !== "object" || Array.isArray(metadata)) {
+    return [{ path: "metadata", message: `must be a map, got ${JSON.stringify(metadata)}` }];
+  }
+  const { name, namespace, labels, annotations } = metadata as Record<string, unknown>;
+  const problems: Problem[] = [];
+  if (name === undefined || name === null || name === "") {
+    problems.push({ path: "metadata.name", message: "is required" });
+  } else if (!isName(name, 253)) {
+    const message = `must be a name in lower case, got ${JSON.stringify(name)}`;
+    problems.push({ path: "metadata.name", message });
+  }
+  if (namespace !== undefined && namespace !== null && namespace !== "") {
+    if (!isName(namespace, 63) || namespace.includes(".")) {
+      const message = `must be a namespace's name, got ${JSON.stringify(namespace)}`;
+      problems.push({ path: "metadata.namespace", message });
+    }
+  }
+  problems.push(...stringMapProblems("metadata.labels", labels));
+  problems.push(...stringMapProblems("metadata.annotations", annotations));
+  return problems;
+}
+
+function isName(value: unknown, max: number): value is string {
+  return typeof value === "string" && value.length <= max &&
+    value.split(".").every((part) => NAME_PART.test(part));
+}
+
+/** YAML reads `version: 1.0` as a number, which the API server refuses. */
+function stringMapProblems(path: string, value: unknown): Problem[] {
+  if (value === undefined || value === null) return [];
+  if (typeof value !== "object" || Array.isArray(value)) {
+    return [{ path, message: `must be a map, got ${JSON.stringify(value)}` }];
+  }
+  return Object.entries(value).filter(([, text]) => typeof text !== "string").map((
+    [key, text],
+  ) => ({
+    path: `${path}[${JSON.stringify(key)}]`,
+    message: `must be a string, got ${JSON.stringify(text)}: quote it`,
+  }));
 }

@@ -7,7 +7,7 @@
  */
 import { stringify } from "yaml";
 import { formatProblem } from "../api/decode.ts";
-import { API_GROUP, PCMC_KIND } from "../api/well_known.ts";
+import { API_GROUP, API_GROUP_VERSION, PCMC_KIND } from "../api/well_known.ts";
 import { PCMCS, PODS } from "../controllers/resources.ts";
 import type { PodFacts } from "../domain/model.ts";
 import type { ConfigMapBody } from "../domain/plan.ts";
@@ -21,7 +21,7 @@ import {
 import type { OptionsOf } from "../ops/options/table.ts";
 import type { JsonObject, RestClient } from "../runtime/ports/rest.ts";
 import { resourcePath, type ResourceType } from "../runtime/resource.ts";
-import { type Manifest, ManifestError, readManifests } from "./manifests.ts";
+import { type Manifest, ManifestError, metadataProblems, readManifests } from "./manifests.ts";
 import { EXIT, type Shell } from "./shell.ts";
 
 const NIL_UID = "00000000-0000-0000-0000-000000000000";
@@ -47,7 +47,7 @@ export async function render(
   const problems: string[] = [];
   let inputs: Inputs;
   try {
-    inputs = collect(await readManifests(options.files, shell), options, shell);
+    inputs = collect(await readManifests(options.files, shell), options, { shell, problems });
   } catch (error) {
     if (!(error instanceof ManifestError)) throw error;
     for (const problem of error.problems) shell.printError(`error: ${problem}\n`);
@@ -64,12 +64,7 @@ export async function render(
     const list = { apiVersion: "v1", kind: "List", items: bodies };
     shell.print(`${JSON.stringify(list, undefined, 2)}\n`);
   } else shell.print(bodies.map((body) => stringify(body)).join("---\n"));
-  if (bodies.length === 0 && problems.length === 0) {
-    shell.printError(
-      `No ConfigMap: ${inputs.pcmcs.length} PodConfigMapConfigs select none of ` +
-        `${inputs.pods.length} Pods of their namespaces\n`,
-    );
-  }
+  if (bodies.length === 0 && problems.length === 0) shell.printError(whyNone(inputs));
   for (const problem of problems) shell.printError(`error: ${problem}\n`);
   return problems.length > 0 ? EXIT.failed : EXIT.ok;
 }
@@ -77,23 +72,49 @@ export async function render(
 function collect(
   manifests: readonly Manifest[],
   options: OptionsOf<"render">,
-  shell: Shell,
+  { shell, problems }: { shell: Shell; problems: string[] },
 ): Inputs {
   const inputs: Inputs = { pods: [], pcmcs: [] };
   const skipped: string[] = [];
   const namespace = options.namespace || "default";
   for (const manifest of manifests) {
+    const isPod = manifest.kind === "Pod" && manifest.apiVersion === "v1";
+    const isPcmc = manifest.kind === PCMC_KIND &&
+      manifest.apiVersion.split("/")[0] === API_GROUP;
+    if (!isPod && !isPcmc) {
+      skipped.push(`${manifest.kind} ${manifest.name}`);
+      continue;
+    }
+    const wrong = metadataProblems(manifest);
+    if (isPcmc && manifest.apiVersion !== API_GROUP_VERSION) {
+      wrong.unshift({ path: "apiVersion", message: `must be ${API_GROUP_VERSION}` });
+    }
+    if (wrong.length > 0) {
+      const who = `${manifest.kind} ${manifest.name || "(no name)"} of ${manifest.file}`;
+      problems.push(...wrong.map((problem) => `${who}: ${formatProblem(problem)}`));
+      continue;
+    }
     const object = withMetadata(manifest.object, namespace);
-    if (manifest.kind === "Pod" && manifest.apiVersion === "v1") {
-      inputs.pods.push(podInput({ ...object, status: withPhase(object["status"]) }));
-    } else if (manifest.kind === PCMC_KIND && manifest.apiVersion.startsWith(`${API_GROUP}/`)) {
-      inputs.pcmcs.push(projectPcmc(object));
-    } else skipped.push(`${manifest.kind} ${manifest.name}`);
+    if (isPcmc) inputs.pcmcs.push(projectPcmc(object));
+    else inputs.pods.push(podInput({ ...object, status: withPhase(object["status"]) }));
   }
   if (skipped.length > 0) {
     shell.printError(`Skipped, neither Pod nor ${PCMC_KIND}: ${skipped.join(", ")}\n`);
   }
   return inputs;
+}
+
+/** One line for people: what is missing, or that nothing matches. */
+function whyNone({ pods, pcmcs }: Inputs): string {
+  if (pcmcs.length === 0) return `No ConfigMap: no ${PCMC_KIND} is given\n`;
+  if (pods.length === 0) return "No ConfigMap: no Pod is given\n";
+  const namespaces = new Set(pcmcs.map(({ namespace }) => namespace));
+  if (pods.some(({ namespace }) => namespaces.has(namespace))) {
+    return `No ConfigMap: no ${PCMC_KIND} selects a Pod that is given\n`;
+  }
+  const list = (of: Iterable<string>) => [...new Set(of)].sort().join(", ");
+  return `No ConfigMap: the Pods are in ${list(pods.map(({ namespace }) => namespace))}, ` +
+    `the ${PCMC_KIND}s in ${list(namespaces)}; -n is the namespace of those that name none\n`;
 }
 
 function podInput(object: unknown): PodInput {

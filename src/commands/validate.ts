@@ -3,7 +3,7 @@ import { decodePcmc, formatProblem, type Problem } from "../api/decode.ts";
 import { API_GROUP, API_GROUP_VERSION, PCMC_KIND } from "../api/well_known.ts";
 import { compileSpec } from "../domain/compiled_spec.ts";
 import type { OptionsOf } from "../ops/options/table.ts";
-import { type Manifest, ManifestError, readManifests } from "./manifests.ts";
+import { type Manifest, ManifestError, metadataProblems, readManifests } from "./manifests.ts";
 import { EXIT, type Shell } from "./shell.ts";
 
 interface Finding {
@@ -50,8 +50,8 @@ function check(manifest: Manifest): Finding {
   if (apiVersion !== API_GROUP_VERSION && !problems.some(({ path }) => path === "apiVersion")) {
     problems.push({ path: "apiVersion", message: `must be ${API_GROUP_VERSION}` });
   }
-  if (name === "" && !problems.some(({ path }) => path.startsWith("metadata"))) {
-    problems.push({ path: "metadata.name", message: "is required" });
+  if (!problems.some(({ path }) => path.startsWith("metadata"))) {
+    problems.push(...metadataProblems(manifest));
   }
   const result = problems.length === 0 ? "valid" : "invalid";
   return { ...about, result, problems, warnings: decoded.warnings };
