@@ -42,8 +42,20 @@ function commandHelp(command: Command): string {
     }
     lines.push("");
   }
-  lines.push("Durations are written as in Go: 300ms, 10s, 1m30s.", "");
+  lines.push(...valueNotes(options));
   return lines.join("\n");
+}
+
+/** How values are written, where the flag alone does not tell. */
+function valueNotes(options: readonly OptionDefinition[]): string[] {
+  const has = (type: OptionDefinition["type"]) => options.some((option) => option.type === type);
+  const notes: string[] = [];
+  if (has("duration")) notes.push("Durations are written as in Go: 300ms, 10s, 1m30s.");
+  if (has("address")) {
+    notes.push("Addresses are written as in Go: :8080, 127.0.0.1:8080, [::1]:8080.");
+  }
+  if (has("bool")) notes.push("A flag without a value is true; --flag=false turns it off.");
+  return notes.length === 0 ? [] : [...notes, ""];
 }
 
 function wrap(text: string): string[] {
@@ -71,7 +83,8 @@ function placeholder(option: OptionDefinition): string {
     list: "LIST",
     string: "TEXT",
   };
-  return option.flag === "filename" ? "FILE" : names[option.type as keyof typeof names];
+  const isFile = option.flag === "filename" || option.flag === "kubeconfig";
+  return isFile ? "FILE" : names[option.type as keyof typeof names];
 }
 
 function notesOn(option: OptionDefinition, command: Command): string[] {
