@@ -2,9 +2,12 @@
  * podconfigmap-controller: the composition root. It reads the command line, gives commands the
  * process they run in, and is the only place that ends it.
  */
+import { cleanup } from "./src/commands/cleanup.ts";
 import { connectionOptions, controller } from "./src/commands/controller.ts";
 import { demo } from "./src/commands/demo.ts";
+import { prepareNode } from "./src/commands/prepare_node.ts";
 import { render } from "./src/commands/render.ts";
+import { selftest } from "./src/commands/selftest.ts";
 import { EXIT, type Shell } from "./src/commands/shell.ts";
 import { validate } from "./src/commands/validate.ts";
 import { version } from "./src/commands/version.ts";
@@ -49,14 +52,29 @@ async function connect(invocation: InvocationOf<"render">): Promise<RestClient &
   return Object.assign(clients.api, { [Symbol.dispose]: () => clients.close() });
 }
 
+/** What reaches into the kernel. */
+const NATIVE_COMMANDS: ReadonlySet<Invocation["command"]> = new Set([
+  "cleanup",
+  "prepare-node",
+  "selftest",
+]);
+
 async function run(invocation: Invocation): Promise<number> {
+  // Native code has every right there is: for the rest of this process, nobody gets to it.
+  if (!NATIVE_COMMANDS.has(invocation.command)) Deno.permissions.revokeSync({ name: "ffi" });
   switch (invocation.command) {
+    case "cleanup":
+      return cleanup(invocation.options, shell);
     case "controller":
       return await controller(invocation, shell, stopSignal());
     case "demo":
       return await demo(invocation, shell, stopSignal());
+    case "prepare-node":
+      return prepareNode(invocation.options, shell);
     case "render":
       return await render(invocation.options, shell, () => connect(invocation));
+    case "selftest":
+      return await selftest(invocation.options, shell);
     case "validate":
       return await validate(invocation.options, shell);
     case "version":

@@ -1,6 +1,6 @@
 /**
- * Opens libbpf and libc, on first use and once a process, by absolute path, so that
- * `--allow-ffi=PATH` can name exactly the two files.
+ * Opens libbpf and libc, on first use and once a process, by absolute path: no search path decides
+ * what is loaded. `--allow-ffi=PATH` is not enough: Deno grants pointers without a path only.
  *
  * LIBBPF_PATH overrides where libbpf is looked for. libbpf's own messages go into the error of the
  * call that made them, never to standard error.

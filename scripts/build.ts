@@ -30,7 +30,11 @@ const RIGHTS = [
   "--allow-read",
   "--allow-env",
   // Lease identity when NODE_NAME is not set; open resources for /metrics.
-  "--allow-sys=hostname,systemMemoryInfo,osRelease",
+  // And the node's addresses.
+  "--allow-sys=hostname,systemMemoryInfo,osRelease,networkInterfaces",
+  // eBPF; and files below /proc, /sys and the bpffs, for which Deno would want every right. Pointers
+  // need it without a path. main.ts gives it back where a command does without.
+  "--allow-ffi",
 ];
 const WORKSTATION_RIGHTS = ["--allow-run", "--allow-write"];
 

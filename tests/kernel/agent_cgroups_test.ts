@@ -1,9 +1,8 @@
 /** Pods' cgroups are found wherever a kubelet puts them. */
 import assert from "node:assert/strict";
 import { cgroupId } from "../../ffi/mod.ts";
-import { KubeletCgroups } from "../../src/agent/adapters/cgroups.ts";
 import { EbpfError } from "../../src/agent/ports.ts";
-import { resolverOf } from "./support/agent.ts";
+import { makePorts, resolverOf } from "./support/agent.ts";
 import { makePod, type PodOptions, removePod } from "./support/kubelet.ts";
 import { kernelTest } from "./support/sandbox.ts";
 
@@ -45,5 +44,12 @@ kernelTest("a cgroup is seen once it is there, and no more once it went", async 
 
 kernelTest("without a root given, all cgroup2 mounts are searched", async (sandbox) => {
   const pod = makePod(sandbox);
-  assert.equal((await new KubeletCgroups().resolve(pod.query)).path, pod.path);
+  assert.equal((await makePorts("").cgroups.resolve(pod.query)).path, pod.path);
+});
+
+Deno.test("the node's addresses are its interfaces', loopback aside", async () => {
+  const addresses = await makePorts("").addresses.list();
+  const expected = Deno.networkInterfaces().filter(({ name }) => name !== "lo").length > 0;
+  assert.equal(addresses.length > 0, expected);
+  assert.ok(addresses.every((address) => /^[0-9a-f]{32}$/.test(address)));
 });

@@ -14,7 +14,7 @@ import {
   verdicts,
 } from "./support/agent.ts";
 import { makePod } from "./support/kubelet.ts";
-import { kernelTest } from "./support/sandbox.ts";
+import { kernelTest, type Sandbox } from "./support/sandbox.ts";
 
 const OPEN = 9000;
 const CLOSED = 9001;
@@ -28,16 +28,27 @@ Deno.test("the embedded objects are the built ones", () => {
   }
 });
 
-kernelTest("a Pod's firewall follows its specification in place", async (sandbox) => {
+/** A Pod that listens on both ports, and a peer that knocks. */
+async function stage(sandbox: Sandbox) {
   const pod = makePod(sandbox);
-  await using inside = await Actor.start({ cgroup: pod.container, network: true });
-  await using peer = await Actor.start({ network: true });
+  const inside = await Actor.start({ cgroup: pod.container, network: true });
+  const peer = await Actor.start({ network: true });
   await connectNetworks(inside, peer);
   for (const port of [OPEN, CLOSED]) await inside.server(4, "stream", port);
   const connect = async (port: number) => {
     const id = await peer.socket(4, "stream");
     return await peer.try("connect", { id, host: POD_V4, port, timeout: 0.15 });
   };
+  const end = async () => {
+    await inside[Symbol.asyncDispose]();
+    await peer[Symbol.asyncDispose]();
+  };
+  return { pod, inside, connect, [Symbol.asyncDispose]: end };
+}
+
+kernelTest("a Pod's firewall follows its specification in place", async (sandbox) => {
+  await using staged = await stage(sandbox);
+  const { pod, inside, connect } = staged;
   await using loader = await openLoader(folderOf(sandbox));
   const { firewall } = loader;
   const cgroup = await resolverOf(sandbox).resolve(pod.query);

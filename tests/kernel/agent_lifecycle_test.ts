@@ -19,20 +19,20 @@ import {
   calls,
   firewallSpec,
   folderOf,
-  makeLoader,
+  makePorts,
   openLoader,
   plane,
   resolverOf,
   syscallSpec,
   verdicts,
 } from "./support/agent.ts";
+import { AGENT_PROCESS } from "./support/agent_process.ts";
 import { type FakePod, makePod, removePod } from "./support/kubelet.ts";
 import { kernelTest, type Sandbox } from "./support/sandbox.ts";
 
 const OPEN = 9000;
 const CLOSED = 9001;
 const PODS = 200;
-const AGENT = new URL("support/agent_process.ts", import.meta.url).pathname;
 const KINDS = ["link", "map", "program"] as const;
 const held = () => KINDS.map((kind) => listIds(kind).length);
 /** The kernel frees a little later. Other programs of this machine may come and go meanwhile. */
@@ -49,7 +49,7 @@ const reason = (expected: string) => (error: unknown) =>
 /** Runs the process until it says its line. */
 async function startAgent(args: readonly string[], prepare?: (pid: number) => void) {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-all", "--no-check", AGENT, ...args],
+    args: ["run", "--allow-all", "--no-check", AGENT_PROCESS, ...args],
     stdin: "piped",
     stdout: "piped",
     stderr: "inherit",
@@ -87,7 +87,7 @@ kernelTest(
 
     const agent = await startAgent([folderOf(sandbox), sandbox.root, podUid, `${OPEN}`]);
     assert.equal(agent.line, "ready");
-    await assert.rejects(makeLoader(folderOf(sandbox)).open(), reason("AnotherAgent"));
+    await assert.rejects(makePorts(folderOf(sandbox)).loader.open(), reason("AnotherAgent"));
     await work(1_000);
     assert.equal(await connect(CLOSED), "TIMEOUT");
     agent.child.kill("SIGKILL");
@@ -280,9 +280,12 @@ kernelTest("pins of another layout go once this one holds", async (sandbox) => {
 kernelTest("a folder that is in no bpffs is refused", async (sandbox) => {
   const plain = await Deno.makeTempDir();
   try {
-    await assert.rejects(makeLoader(`${plain}/podconfigmap`).open(), reason("BpffsUnavailable"));
     await assert.rejects(
-      makeLoader(`${plain}/none/podconfigmap`).open(),
+      makePorts(`${plain}/podconfigmap`).loader.open(),
+      reason("BpffsUnavailable"),
+    );
+    await assert.rejects(
+      makePorts(`${plain}/none/podconfigmap`).loader.open(),
       reason("BpffsUnavailable"),
     );
   } finally {

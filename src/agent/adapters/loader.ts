@@ -1,7 +1,8 @@
 /** The kernel's eBPF by libbpf and a bpffs: opens the node for one agent. */
 import {
   BpfError,
-  BpfMap,
+  type BpfMap,
+  type Feature,
   kernelVersion,
   libraryInfo,
   type OwnedFd,
@@ -136,25 +137,32 @@ function checkCapabilities(): void {
 }
 
 const OLDEST = { major: 5, minor: 8 } as const;
+export const OLDEST_KERNEL = `${OLDEST.major}.${OLDEST.minor}`;
+
+export function isOldKernel(): boolean {
+  const { major, minor } = kernelVersion();
+  return major < OLDEST.major || (major === OLDEST.major && minor < OLDEST.minor);
+}
+
+/** There is no other way without these. */
+export const NEEDED_FEATURES = [
+  "cgroupSkb",
+  "cgroupSockAddr",
+  "rawTracepoint",
+  "btf",
+  "cgroupLinks",
+  "ringBuffer",
+] as const satisfies readonly Feature[];
 
 function checkKernel(): void {
-  const { major, minor, release } = kernelVersion();
-  if (major < OLDEST.major || (major === OLDEST.major && minor < OLDEST.minor)) {
+  if (isOldKernel()) {
+    const { release } = kernelVersion();
     throw new EbpfError(
       "UnsupportedKernel",
-      `Cannot use eBPF: the kernel is ${release}, need ${OLDEST.major}.${OLDEST.minor} or newer`,
+      `Cannot use eBPF: the kernel is ${release}, need ${OLDEST_KERNEL} or newer`,
     );
   }
-  for (
-    const feature of [
-      "cgroupSkb",
-      "cgroupSockAddr",
-      "rawTracepoint",
-      "btf",
-      "cgroupLinks",
-      "ringBuffer",
-    ] as const
-  ) requireFeature(feature);
+  for (const feature of NEEDED_FEATURES) requireFeature(feature);
 }
 
 /** One agent a node: a lock on the folder, which ends with the process. */

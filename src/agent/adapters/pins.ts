@@ -81,10 +81,6 @@ export class Pins {
   removeOthersOf(uid: string): void {
     for (const version of this.others()) removeTree(`${version}/pods/${uid}`);
   }
-
-  removeAll(): void {
-    removeTree(this.folder);
-  }
 }
 
 /** Names in a folder, sorted; none where it does not exist. */

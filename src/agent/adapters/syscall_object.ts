@@ -201,7 +201,8 @@ function linksFor(flags: number): LinkName[] {
   return (flags & AT_EXIT) !== 0 ? ["enter", "exit"] : ["enter"];
 }
 
-function kernelFlags(): number {
+/** `SysFlag` bits for what the kernel has. */
+export function kernelFlags(): number {
   return (hasFeature("ancestorCgroup") ? SysFlag.SYS_FLAG_ANCESTORS : 0) |
     (hasFeature("taskStorage") ? SysFlag.SYS_FLAG_TASK_BTF : 0);
 }

@@ -25,6 +25,10 @@ export function checkOptions(command: Command, values: Values, sources: Sources)
       return checkFiles(values, values["live"] === true);
     case "validate":
       return checkFiles(values, false);
+    case "cleanup":
+    case "prepare-node":
+    case "selftest":
+      return checkPaths(values);
     case "version":
       return [];
   }
@@ -77,4 +81,14 @@ function checkFiles(values: Values, live: boolean): string[] {
   return files.length > 0 || live
     ? []
     : ["no manifest given; name one with -f FILE, or - for stdin"];
+}
+
+/** Paths on a node mean the same whatever the working directory is. */
+function checkPaths(values: Values): string[] {
+  const paths = { "--bpffs-folder": values["bpffsFolder"], "--cgroup-root": values["cgroupRoot"] };
+  return Object.entries(paths).flatMap(([name, path]) =>
+    typeof path !== "string" || path === "" && name === "--cgroup-root" || /^\/.+/.test(path)
+      ? []
+      : [`${name}: ${JSON.stringify(path)} is not an absolute path`]
+  );
 }

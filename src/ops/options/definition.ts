@@ -4,9 +4,12 @@
  */
 
 export const COMMANDS = {
+  cleanup: "Remove every eBPF program, map and pin of ours from this node",
   controller: "Keep one ConfigMap per matching Pod and PodConfigMapConfig, on a real cluster",
   demo: "In-memory Kubernetes API on loopback, the controller, and a scripted story",
+  "prepare-node": "Make the agent's folder in the bpffs, as root, before the agent runs",
   render: "Print the ConfigMaps that manifests, or a cluster's objects, would give",
+  selftest: "Say what this node can do for eBPF; exit 1 when it cannot",
   validate: "Check manifests; exit 1 when one is invalid",
   version: "Print the version",
 } as const;
@@ -16,6 +19,7 @@ export type Command = keyof typeof COMMANDS;
 export const GROUPS = [
   "Input and output",
   "Cluster access",
+  "eBPF",
   "Demo",
   "Leader election",
   "Controller",

@@ -214,6 +214,13 @@ Deno.test("commands have their own options and checks", () => {
   assert.match(problemsOf("validate")[0] ?? "", /no manifest given/);
   assert.match(problemsOf("validate -f x --live")[0] ?? "", /unknown flag --live/);
   assert.match(problemsOf("demo --once --no-story")[0] ?? "", /without a story/);
+  assert.equal(run("selftest", "-o json").options.output, "json");
+  const cleanup = run("cleanup", "", { BPFFS_FOLDER: "/bpffs" }).options;
+  assert.equal(cleanup.bpffsFolder, "/bpffs");
+  const prepare = run("prepare-node", "--owner-uid 7").options;
+  assert.deepEqual([prepare.ownerUid, prepare.ownerGid], [7, 65_532]);
+  const relative = problemsOf("selftest --bpffs-folder bpf --cgroup-root x");
+  assert.match(relative.join(), /"bpf" is not an absolute path.*"x" is not an absolute path/);
   assert.match(problemsOf("version -o")[0] ?? "", /-o: needs a value/);
   assert.match(problemsOf("render -f x -n a.b")[0] ?? "", /no name that a Kubernetes namespace/);
 });
@@ -224,7 +231,7 @@ Deno.test("an unknown or missing command is a problem that lists the commands", 
     assert.equal(line.kind, "problems", args);
     assert.match(
       line.kind === "problems" ? line.hint : "",
-      /controller, demo, render, validate, version/,
+      /cleanup, controller, demo, prepare-node, render, selftest, validate, version/,
     );
   }
   assert.match(problemsOf("contoller")[0] ?? "", /did you mean controller\?/);

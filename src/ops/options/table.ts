@@ -4,10 +4,11 @@
  */
 import { CONTROLLER_OPTIONS } from "./controller_options.ts";
 import type { Command, OptionDefinition } from "./definition.ts";
+import { EBPF_OPTIONS } from "./ebpf_options.ts";
 import { TOOL_OPTIONS } from "./tool_options.ts";
 import type { ListenAddress } from "../../lib/address.ts";
 
-export const OPTIONS = [...TOOL_OPTIONS, ...CONTROLLER_OPTIONS] as const;
+export const OPTIONS = [...TOOL_OPTIONS, ...CONTROLLER_OPTIONS, ...EBPF_OPTIONS] as const;
 
 type Definition = (typeof OPTIONS)[number];
 type DefinitionFor<C extends Command> = Definition extends infer D

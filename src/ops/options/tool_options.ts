@@ -31,7 +31,7 @@ export const TOOL_OPTIONS = [
     default: "text",
     values: { text: "text", json: "json" },
     description: "Form of what is printed",
-    commands: ["validate"],
+    commands: ["selftest", "validate"],
     group: "Input and output",
   },
   {

@@ -1,8 +1,7 @@
 /** The agent's adapters in a sandbox, and specifications to give them. */
 import assert from "node:assert/strict";
-import { KubeletCgroups } from "../../../src/agent/adapters/cgroups.ts";
-import { LibbpfLoader } from "../../../src/agent/adapters/loader.ts";
-import type { FirewallCounts } from "../../../src/agent/ports.ts";
+import { type NodePorts, nodePorts } from "../../../src/agent/adapters/mod.ts";
+import type { BpfLoader, FirewallCounts } from "../../../src/agent/ports.ts";
 import {
   type FirewallSpec,
   PLANE_BYTES,
@@ -10,27 +9,33 @@ import {
   SYSCALL_NUMBERS,
   type SyscallSpec,
 } from "../../../src/domain/ebpf_programs.ts";
+import { systemClock } from "../../../src/lib/clock.ts";
 import { seededRandom } from "../../../src/lib/random.ts";
 import type { Sandbox } from "./sandbox.ts";
 import { NUMBERS } from "./syscalls.ts";
 
 export const folderOf = (sandbox: Sandbox) => `${sandbox.bpffs}/podconfigmap`;
 
-export function makeLoader(folder: string, syscallRows = 8): LibbpfLoader {
-  return new LibbpfLoader({ folder, syscallRows, random: seededRandom(1) });
+export function makePorts(
+  bpffsFolder: string,
+  options: { cgroupRoot?: string; syscallRows?: number } = {},
+): NodePorts {
+  const { cgroupRoot = "", syscallRows = 8 } = options;
+  const [clock, random] = [systemClock, seededRandom(1)];
+  return nodePorts({ bpffsFolder, cgroupRoot, syscallRows, clock, random });
 }
 
 /** Opened, and closed at the end. */
 export async function openLoader(
   folder: string,
   syscallRows?: number,
-): Promise<LibbpfLoader & AsyncDisposable> {
-  const loader = makeLoader(folder, syscallRows);
+): Promise<BpfLoader & AsyncDisposable> {
+  const { loader } = makePorts(folder, syscallRows === undefined ? {} : { syscallRows });
   await loader.open();
   return Object.assign(loader, { [Symbol.asyncDispose]: () => loader.close() });
 }
 
-export const resolverOf = (sandbox: Sandbox) => new KubeletCgroups({ root: sandbox.root });
+export const resolverOf = (sandbox: Sandbox) => makePorts("", { cgroupRoot: sandbox.root }).cgroups;
 
 type Action = keyof typeof RULE;
 

@@ -6,16 +6,13 @@
  *
  * It says one line when it is done, and ends with its standard input.
  */
-import { LoopbackCanary } from "../../../src/agent/adapters/canary.ts";
-import { KubeletCgroups } from "../../../src/agent/adapters/cgroups.ts";
-import { systemClock } from "../../../src/lib/clock.ts";
-import { firewallSpec, makeLoader, plane, syscallSpec } from "./agent.ts";
+import { firewallSpec, makePorts, plane, syscallSpec } from "./agent.ts";
 
 async function applyAll(): Promise<string> {
   const [folder = "", root = "", podUid = "", port = ""] = Deno.args;
-  const loader = makeLoader(folder);
+  const { loader, cgroups } = makePorts(folder, { cgroupRoot: root });
   await loader.open();
-  const cgroup = await new KubeletCgroups({ root }).resolve({ podUid });
+  const cgroup = await cgroups.resolve({ podUid });
   const rules = { ingress: plane("block", { [Number(port)]: "allow" }) };
   await loader.firewall.apply(podUid, cgroup, firewallSpec(rules));
   await loader.syscalls.put(cgroup, syscallSpec(["getppid"]));
@@ -26,9 +23,14 @@ async function canary(): Promise<string> {
   const bytes = new Uint8Array(1);
   // Once the test has moved this process into a cgroup.
   await Deno.stdin.read(bytes);
-  return JSON.stringify(await new LoopbackCanary({ clock: systemClock }).run());
+  return JSON.stringify(await makePorts("").canary.run());
 }
 
-const line = Deno.args[0] === "canary" ? await canary() : await applyAll();
-await Deno.stdout.write(new TextEncoder().encode(`${line}\n`));
-await Deno.stdin.read(new Uint8Array(1));
+/** What to run. */
+export const AGENT_PROCESS = new URL(import.meta.url).pathname;
+
+if (import.meta.main) {
+  const line = Deno.args[0] === "canary" ? await canary() : await applyAll();
+  await Deno.stdout.write(new TextEncoder().encode(`${line}\n`));
+  await Deno.stdin.read(new Uint8Array(1));
+}
