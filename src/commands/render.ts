@@ -45,15 +45,18 @@ export async function render(
   connect: Connect,
 ): Promise<number> {
   const problems: string[] = [];
-  let inputs: Inputs;
+  let manifests: Manifest[];
   try {
-    inputs = collect(await readManifests(options.files, shell), options, { shell, problems });
+    manifests = await readManifests(options.files, shell);
   } catch (error) {
     if (!(error instanceof ManifestError)) throw error;
     for (const problem of error.problems) shell.printError(`error: ${problem}\n`);
     return EXIT.failed;
   }
-  if (options.live) await addLive(inputs, options, connect);
+  using rest = options.live ? await connect() : undefined;
+  const namespace = options.namespace || rest?.defaultNamespace || "default";
+  const inputs = collect(manifests, namespace, { shell, problems });
+  if (rest !== undefined) await addLive(inputs, namespace, rest);
   for (const pcmc of inputs.pcmcs) {
     for (const problem of pcmc.problems) {
       problems.push(`${PCMC_KIND} ${pcmc.namespace}/${pcmc.name}: ${formatProblem(problem)}`);
@@ -71,12 +74,11 @@ export async function render(
 
 function collect(
   manifests: readonly Manifest[],
-  options: OptionsOf<"render">,
+  namespace: string,
   { shell, problems }: { shell: Shell; problems: string[] },
 ): Inputs {
   const inputs: Inputs = { pods: [], pcmcs: [] };
   const skipped: string[] = [];
-  const namespace = options.namespace || "default";
   for (const manifest of manifests) {
     const isPod = manifest.kind === "Pod" && manifest.apiVersion === "v1";
     const isPcmc = manifest.kind === PCMC_KIND &&
@@ -106,11 +108,11 @@ function collect(
 
 /** One line for people: what is missing, or that nothing matches. */
 function whyNone({ pods, pcmcs }: Inputs): string {
-  if (pcmcs.length === 0) return `No ConfigMap: no ${PCMC_KIND} is given\n`;
-  if (pods.length === 0) return "No ConfigMap: no Pod is given\n";
+  if (pcmcs.length === 0) return `No ConfigMap: there is no ${PCMC_KIND}\n`;
+  if (pods.length === 0) return "No ConfigMap: there is no Pod\n";
   const namespaces = new Set(pcmcs.map(({ namespace }) => namespace));
   if (pods.some(({ namespace }) => namespaces.has(namespace))) {
-    return `No ConfigMap: no ${PCMC_KIND} selects a Pod that is given\n`;
+    return `No ConfigMap: no ${PCMC_KIND} selects any of the Pods\n`;
   }
   const list = (of: Iterable<string>) => [...new Set(of)].sort().join(", ");
   return `No ConfigMap: the Pods are in ${list(pods.map(({ namespace }) => namespace))}, ` +
@@ -134,13 +136,7 @@ function withPhase(status: unknown): Record<string, unknown> {
 }
 
 /** Objects that files give stand above those of the cluster. */
-async function addLive(
-  inputs: Inputs,
-  options: OptionsOf<"render">,
-  connect: Connect,
-): Promise<void> {
-  using rest = await connect();
-  const namespace = options.namespace || rest.defaultNamespace || "default";
+async function addLive(inputs: Inputs, namespace: string, rest: RestClient): Promise<void> {
   const add = <T extends { namespace: string; name: string }>(given: T[], live: readonly T[]) => {
     const known = new Set(given.map((object) => `${object.namespace}/${object.name}`));
     given.push(...live.filter((object) => !known.has(`${object.namespace}/${object.name}`)));

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { defaultsOf } from "../ops/options/parse.ts";
+import type { RestClient } from "../runtime/ports/rest.ts";
 import { render } from "./render.ts";
 import type { Shell } from "./shell.ts";
 
@@ -15,8 +16,15 @@ kind: Pod
 metadata: { name: web-1, namespace: shop, labels: { app: web } }
 `;
 
+/** A cluster without objects, which `--live` would read; the kubeconfig's context names a namespace. */
+const EMPTY_CLUSTER = {
+  performRequest: () => Promise.resolve({ items: [] }),
+  defaultNamespace: "team",
+  [Symbol.dispose]() {},
+} as unknown as RestClient & Disposable;
+
 /** Renders `text`, given on standard input. */
-async function rendered(text: string, namespace = "") {
+async function rendered(text: string, { live = false, namespace = "" } = {}) {
   const out: string[] = [];
   const err: string[] = [];
   const shell: Shell = {
@@ -27,8 +35,8 @@ async function rendered(text: string, namespace = "") {
     hostName: () => "host",
     colour: false,
   };
-  const options = { ...defaultsOf("render"), files: ["-"], namespace };
-  const code = await render(options, shell, () => Promise.reject(new Error("not live")));
+  const options = { ...defaultsOf("render"), files: ["-"], live, namespace };
+  const code = await render(options, shell, () => Promise.resolve(EMPTY_CLUSTER));
   return { code, out: out.join(""), err: err.join("") };
 }
 
@@ -40,6 +48,20 @@ Deno.test("a Pod and a config that selects it give their ConfigMap", async () =>
   assert.equal(err, "");
 });
 
+Deno.test("objects that name no namespace are in that of -n, else with --live in the context's", async () => {
+  const text = `${CONFIG}---${POD}`.replaceAll(", namespace: shop", "").replace(
+    "namespace: shop,",
+    "",
+  );
+  assert.match((await rendered(text)).out, /namespace: default\n/);
+  assert.match((await rendered(text, { namespace: "mine" })).out, /namespace: mine\n/);
+  assert.match((await rendered(text, { live: true })).out, /namespace: team\n/);
+  assert.match(
+    (await rendered(text, { live: true, namespace: "mine" })).out,
+    /namespace: mine\n/,
+  );
+});
+
 Deno.test("no ConfigMap: says whether something is missing, elsewhere or not selected", async () => {
   const because = async (text: string) => {
     const { code, out, err } = await rendered(text);
@@ -47,13 +69,16 @@ Deno.test("no ConfigMap: says whether something is missing, elsewhere or not sel
     assert.equal(out, "");
     return err;
   };
-  assert.match(await because(POD), /no PodConfigMapConfig is given/);
-  assert.match(await because(CONFIG), /no Pod is given/);
+  assert.match(await because(POD), /there is no PodConfigMapConfig/);
+  assert.match(await because(CONFIG), /there is no Pod/);
   assert.match(
     await because(`${CONFIG}---${POD.replace("shop", "other")}`),
     /the Pods are in other, the PodConfigMapConfigs in shop; -n/,
   );
-  assert.match(await because(`${CONFIG}---${POD.replace("app: web", "app: db")}`), /selects a Pod/);
+  assert.match(
+    await because(`${CONFIG}---${POD.replace("app: web", "app: db")}`),
+    /selects any of the Pods/,
+  );
 });
 
 Deno.test("what an API server would refuse gives an error with its path, and no ConfigMap", async () => {
