@@ -43,6 +43,7 @@ const SYMBOLS = {
 
 const O_RDONLY_CLOEXEC = 0o2000000;
 const F_OK = 0;
+const W_OK_X_OK = 3;
 const LOCK_EXCLUSIVE_NOW = 2 | 4;
 const CHUNK_BYTES = 65_536;
 const STATFS_BYTES = 256;
@@ -111,6 +112,11 @@ export function readTextFile(path: string): string {
 /** Whether there is something of that name that this process can see. */
 export function fileExists(path: string): boolean {
   return libc().access(cString(path), F_OK) === 0;
+}
+
+/** Whether this process may make and remove things in the folder. */
+export function isWritableFolder(path: string): boolean {
+  return libc().access(cString(path), W_OK_X_OK) === 0;
 }
 
 /** Entries but for `.` and `..`, in no order. @throws {BpfError} such as ENOENT, ENOTDIR. */

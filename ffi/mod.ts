@@ -38,6 +38,7 @@ export {
   fileExists,
   FileSystem,
   fileSystemOf,
+  isWritableFolder,
   listDirectory,
   makeDirectory,
   readFile,

@@ -1,6 +1,7 @@
 /** The agent's syscall adapter: exact counts by Pod, over every change of programs and rows. */
 import assert from "node:assert/strict";
-import { BpfMap, Link } from "../../ffi/mod.ts";
+import { BpfMap, Link, makeDirectory, removeDirectory } from "../../ffi/mod.ts";
+import { namesIn } from "../../src/agent/adapters/pins.ts";
 import { EbpfError } from "../../src/agent/ports.ts";
 import { sameSyscalls } from "../../src/domain/ebpf_programs.ts";
 import { Actor } from "./support/actor.ts";
@@ -148,4 +149,34 @@ kernelTest("descendants lead to the row as long as they are named", async (sandb
   assert.equal(await syscalls.put({ ...cgroup, descendants: [7n] }, spec), row);
   assert.deepEqual(await ids(), [7n, cgroup.id]);
   await syscalls.remove(row);
+});
+
+kernelTest("programs of another build are replaced, features and counts kept", async (sandbox) => {
+  const [one, two] = [makePod(sandbox), makePod(sandbox)];
+  const resolver = resolverOf(sandbox);
+  const [first, second] = [await resolver.resolve(one.query), await resolver.resolve(two.query)];
+  await using actor = await Actor.start();
+  await using loader = await openLoader(folderOf(sandbox));
+  const { syscalls } = loader;
+  const spec = syscallSpec(["close", "getppid"], { errors: true });
+  await syscalls.put(first, spec);
+  const steps = [["failing_close", 20], ["getppid", 30]];
+  await actor.do("work", { cgroup: one.container, steps });
+  // As the program of another build leaves it.
+  const sys = `${folderOf(sandbox)}/v1/sys`;
+  const mark = namesIn(sys).find((name) => name.startsWith("build-"));
+  assert.ok(mark);
+  removeDirectory(`${sys}/${mark}`);
+  makeDirectory(`${sys}/build-other`);
+  assert.equal((await syscalls.inspect()).attached, false);
+  assert.equal(await syscalls.put(second, syscallSpec(["getppid"])), 1);
+  assert.equal((await syscalls.inspect()).attached, true);
+  assert.deepEqual(namesIn(sys), [mark, "enter", "exit"]);
+  await actor.do("work", { cgroup: one.container, steps });
+  const [counts] = await syscalls.counts([0]);
+  assert.deepEqual(calls(counts?.calls), { close: 2 * (20 + 1), getppid: 60 });
+  assert.deepEqual(calls(counts?.errors), { close: 40 });
+  for (const row of [0, 1]) await syscalls.remove(row);
+  assert.deepEqual(await loader.mapUsage(), []);
+  assert.deepEqual(await loader.programUsage(), []);
 });

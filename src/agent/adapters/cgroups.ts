@@ -105,11 +105,12 @@ export function unifiedMounts(): CgroupMount[] {
  * Bits of the levels, below the hierarchy's own root, that a cgroup may have which lies `level`
  * below what this process sees: all from there on, where the root is out of sight.
  */
-export function levelBits(level: number): number {
-  const mounts = cgroupMounts().filter(({ version }) => version === 2);
-  return mounts.some(({ path }) => isHierarchyRoot(path))
-    ? 1 << level
-    : 0xffff & ~((1 << level) - 1);
+export function levelBits(level: number, rootInSight: boolean): number {
+  return rootInSight ? 1 << level : 0xffff & ~((1 << level) - 1);
+}
+
+export function isRootInSight(): boolean {
+  return cgroupMounts().some(({ version, path }) => version === 2 && isHierarchyRoot(path));
 }
 
 function findIn(

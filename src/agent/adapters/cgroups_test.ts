@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { missingCapabilities, parseCapabilities } from "./capabilities.ts";
-import { candidates } from "./cgroups.ts";
+import { candidates, levelBits } from "./cgroups.ts";
 import { parseMounts } from "./mounts.ts";
 import { addressHex } from "./node_addresses.ts";
 
@@ -57,4 +57,9 @@ Deno.test("addresses become 16 bytes", () => {
   assert.equal(addressHex("::FFFF:10.77.0.1"), "00000000000000000000ffff0a4d0001");
   assert.equal(addressHex("2001:db8:1:2:3:4:5:6"), "20010db8000100020003000400050006");
   assert.equal(addressHex("::"), "0".repeat(32));
+});
+
+Deno.test("where the root is out of sight, Pods may be at any deeper level", () => {
+  assert.equal(levelBits(3, true), 0b1000);
+  assert.equal(levelBits(3, false), 0b1111_1111_1111_1000);
 });

@@ -16,7 +16,7 @@ import { type Architecture, syscallTable } from "../../domain/syscall_table.ts";
 import type { Random } from "../../lib/random.ts";
 import { type BpfLoader, EbpfError, type MapUsage, type ProgramUsage } from "../ports.ts";
 import { missingCapabilities, ownCapabilities } from "./capabilities.ts";
-import { levelBits, unifiedMounts } from "./cgroups.ts";
+import { isRootInSight, levelBits, unifiedMounts } from "./cgroups.ts";
 import { during } from "./failures.ts";
 import { answer, LibbpfFirewall, mapFilling, SHARED_MAPS } from "./firewall.ts";
 import { ALL_HOOKS } from "./firewall_values.ts";
@@ -57,7 +57,7 @@ export class LibbpfLoader implements BpfLoader {
     this.syscalls = new LibbpfSyscalls(this.#pins, {
       compat: syscallTable(Deno.build.arch as Architecture).compat,
       capacity: options.syscallRows,
-      levelBits,
+      levelBits: (level) => levelBits(level, isRootInSight()),
     });
   }
 

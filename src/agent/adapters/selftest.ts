@@ -8,6 +8,7 @@ import {
   FileSystem,
   fileSystemOf,
   hasFeature,
+  isWritableFolder,
   kernelVersion,
   libraryInfo,
   minimumKernel,
@@ -122,9 +123,8 @@ function checkLibrary(): Outcome {
 
 function checkBpffs(folder: string): Outcome {
   if (fileExists(folder)) {
-    return fileSystemOf(folder) === FileSystem.BPF
-      ? ok(folder)
-      : failed(`${folder} is in no bpffs`);
+    if (fileSystemOf(folder) !== FileSystem.BPF) return failed(`${folder} is in no bpffs`);
+    return isWritableFolder(folder) ? ok(folder) : failed(`${folder} is not this user's`);
   }
   const parent = folder.replace(/\/[^/]*$/, "");
   if (!fileExists(parent) || fileSystemOf(parent) !== FileSystem.BPF) {

@@ -42,6 +42,8 @@ type LinkName = keyof typeof LINKS;
 const SETTINGS = "sys_settings";
 /** Needed at the end of a call. */
 const AT_EXIT = SysFlag.SYS_FLAG_ERRORS | SysFlag.SYS_FLAG_LATENCY;
+/** Asked for by Pods. */
+const FEATURES = AT_EXIT | SysFlag.SYS_FLAG_PIDS;
 
 export class SyscallObject {
   readonly #pins: Pins;
@@ -96,10 +98,12 @@ export class SyscallObject {
     return linksFor(flags).every((link) => names.includes(link));
   }
 
-  /** Loads, or replaces what is loaded; features that were built in stay. */
+  /**
+   * Loads, or replaces what is loaded; features that were built in stay. Without its mark, which goes
+   * first and comes last, all of it is done again.
+   */
   async load(flags: number): Promise<void> {
-    const wanted = flags | (this.loadedFlags ?? 0) & (AT_EXIT | SysFlag.SYS_FLAG_PIDS) |
-      kernelFlags();
+    const wanted = flags | (this.loadedFlags ?? 0) & FEATURES | kernelFlags();
     using object = during("load", () => openObject("syscalls"));
     const remade = during("load", () => {
       object.setGlobal("settings", encodeSettings(wanted, this.#compat));
@@ -108,6 +112,7 @@ export class SyscallObject {
     });
     await duringAsync("load", () => object.load());
     during("bpffs", () => {
+      this.#removeMarks();
       for (const name of remade) {
         using map = object.map(name);
         replacePin(map, this.#path(name));
@@ -123,12 +128,7 @@ export class SyscallObject {
     during("attach", () => {
       for (const link of linksFor(wanted)) this.#attach(object, link);
     });
-    during("bpffs", () => {
-      for (const name of namesIn(this.#pins.sys)) {
-        if (name.startsWith("build-")) removeDirectory(`${this.#pins.sys}/${name}`);
-      }
-      makeFolder(`${this.#pins.sys}/${buildMark("syscalls")}`);
-    });
+    during("bpffs", () => makeFolder(`${this.#pins.sys}/${buildMark("syscalls")}`));
   }
 
   /** Links first: from then on nobody pays. */
@@ -138,6 +138,12 @@ export class SyscallObject {
     makeFolder(this.#pins.sys);
     for (const name of namesIn(this.#pins.maps)) {
       if (name.startsWith("sys_")) unpin(`${this.#pins.maps}/${name}`);
+    }
+  }
+
+  #removeMarks(): void {
+    for (const name of namesIn(this.#pins.sys)) {
+      if (name.startsWith("build-")) removeDirectory(`${this.#pins.sys}/${name}`);
     }
   }
 

@@ -77,7 +77,8 @@ export class LibbpfSyscalls implements SyscallPort {
     const own = before.find(({ cgroupIds }) => cgroupIds.includes(cgroup.id))?.row;
     let row = own;
     return await orUndo(async () => {
-      const flags = specFlags(spec);
+      // All rows' features: an exchange for one of them must not turn off those of another.
+      const flags = before.reduce((all, one) => all | specFlags(one.spec), specFlags(spec));
       if (!this.#object.covers(flags) || !this.#object.isAttached(flags)) {
         await this.#object.load(flags);
       }
