@@ -6,40 +6,7 @@
  */
 import { BpfError } from "./errors.ts";
 import { OwnedFd } from "./handles.ts";
-import { cString, lastErrno, LIBC_CANDIDATES } from "./library.ts";
-
-const SYMBOLS = {
-  // int open(const char *pathname, int flags)
-  open: { parameters: ["buffer", "i32"], result: "i32" },
-  // int close(int fd)
-  close: { parameters: ["i32"], result: "i32" },
-  // ssize_t read(int fd, void *buf, size_t count)
-  read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
-  // int access(const char *pathname, int mode)
-  access: { parameters: ["buffer", "i32"], result: "i32" },
-  // int mkdir(const char *pathname, mode_t mode)
-  mkdir: { parameters: ["buffer", "u32"], result: "i32" },
-  // int rmdir(const char *pathname)
-  rmdir: { parameters: ["buffer"], result: "i32" },
-  // int unlink(const char *pathname)
-  unlink: { parameters: ["buffer"], result: "i32" },
-  // int rename(const char *oldpath, const char *newpath)
-  rename: { parameters: ["buffer", "buffer"], result: "i32" },
-  // int chown(const char *pathname, uid_t owner, gid_t group)
-  chown: { parameters: ["buffer", "u32", "u32"], result: "i32" },
-  // int chmod(const char *pathname, mode_t mode)
-  chmod: { parameters: ["buffer", "u32"], result: "i32" },
-  // int flock(int fd, int operation)
-  flock: { parameters: ["i32", "i32"], result: "i32" },
-  // int statfs(const char *path, struct statfs *buf)
-  statfs: { parameters: ["buffer", "buffer"], result: "i32" },
-  // DIR *opendir(const char *name)
-  opendir: { parameters: ["buffer"], result: "pointer" },
-  // struct dirent *readdir(DIR *dirp)
-  readdir: { parameters: ["pointer"], result: "pointer" },
-  // int closedir(DIR *dirp)
-  closedir: { parameters: ["pointer"], result: "i32" },
-} as const satisfies Deno.ForeignLibraryInterface;
+import { cString, lastErrno, libc } from "./library.ts";
 
 const O_RDONLY_CLOEXEC = 0o2000000;
 const F_OK = 0;
@@ -58,22 +25,6 @@ export const FileSystem = { BPF: 0xcafe4a11, CGROUP2: 0x63677270 } as const;
 export interface DirectoryEntry {
   readonly name: string;
   readonly isDirectory: boolean;
-}
-
-let opened: Deno.DynamicLibrary<typeof SYMBOLS>["symbols"] | undefined;
-
-function libc() {
-  if (opened !== undefined) return opened;
-  let failure: unknown;
-  for (const path of LIBC_CANDIDATES) {
-    try {
-      opened = Deno.dlopen(path, SYMBOLS).symbols;
-      return opened;
-    } catch (error) {
-      failure = error;
-    }
-  }
-  throw failure;
 }
 
 function succeeded(result: number | bigint, action: string): void {

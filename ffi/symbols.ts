@@ -132,6 +132,32 @@ export const LIBC_SYMBOLS = {
   open: { parameters: ["buffer", "i32"], result: "i32" },
   // int close(int fd)
   close: { parameters: ["i32"], result: "i32" },
+  // ssize_t read(int fd, void *buf, size_t count)
+  read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  // int access(const char *pathname, int mode)
+  access: { parameters: ["buffer", "i32"], result: "i32" },
+  // int mkdir(const char *pathname, mode_t mode)
+  mkdir: { parameters: ["buffer", "u32"], result: "i32" },
+  // int rmdir(const char *pathname)
+  rmdir: { parameters: ["buffer"], result: "i32" },
+  // int unlink(const char *pathname)
+  unlink: { parameters: ["buffer"], result: "i32" },
+  // int rename(const char *oldpath, const char *newpath)
+  rename: { parameters: ["buffer", "buffer"], result: "i32" },
+  // int chown(const char *pathname, uid_t owner, gid_t group)
+  chown: { parameters: ["buffer", "u32", "u32"], result: "i32" },
+  // int chmod(const char *pathname, mode_t mode)
+  chmod: { parameters: ["buffer", "u32"], result: "i32" },
+  // int flock(int fd, int operation)
+  flock: { parameters: ["i32", "i32"], result: "i32" },
+  // int statfs(const char *path, struct statfs *buf)
+  statfs: { parameters: ["buffer", "buffer"], result: "i32" },
+  // DIR *opendir(const char *name)
+  opendir: { parameters: ["buffer"], result: "pointer" },
+  // struct dirent *readdir(DIR *dirp)
+  readdir: { parameters: ["pointer"], result: "pointer" },
+  // int closedir(DIR *dirp)
+  closedir: { parameters: ["pointer"], result: "i32" },
   // int fcntl(int fd, int cmd, int arg)
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   // int name_to_handle_at(int dirfd, const char *pathname, struct file_handle *handle,

@@ -129,7 +129,7 @@ function memory(): number {
 kernelTest(`${PODS} Pods come and go, and leave nothing`, async (sandbox) => {
   const resolver = resolverOf(sandbox);
   await using loader = await openLoader(folderOf(sandbox));
-  const spec = firewallSpec({ ingress: plane("block"), egress: plane("allow") });
+  const spec = firewallSpec({ ingress: plane("block") });
   const run = async () => {
     const pod = makePod(sandbox);
     const cgroup = await resolver.resolve(pod.query);
