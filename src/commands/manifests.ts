@@ -4,9 +4,25 @@
  * Every problem names the file and the line. Nothing is checked here beyond "is an object with a
  * kind"; what the objects say is the caller's affair.
  */
-import { parseAllDocuments } from "yaml";
+import {
+  type DocumentOptions,
+  parseAllDocuments,
+  type ParseOptions,
+  type ScalarTag,
+  type SchemaOptions,
+} from "yaml";
 import type { Problem } from "../api/decode.ts";
 import type { Shell } from "./shell.ts";
+
+/** YAML 1.1 as kubectl reads it: `yes` is true and `<<` merges, but 12:30 and 2001-01-01 are strings. */
+const AS_KUBECTL: ParseOptions & DocumentOptions & SchemaOptions = {
+  version: "1.1",
+  customTags: (tags) =>
+    tags.filter((tag) =>
+      typeof tag === "string" ||
+      !(tag.tag === "tag:yaml.org,2002:timestamp" || (isScalarTag(tag) && tag.format === "TIME"))
+    ),
+};
 
 /** Errors told of one document: the first has mostly caused the others. */
 const PARSE_ERRORS_MAX = 3;
@@ -57,7 +73,13 @@ export class ManifestError extends Error {
 
 function parseManifests(text: string, file: string, problems: string[]): Manifest[] {
   const manifests: Manifest[] = [];
-  parseAllDocuments(text, { prettyErrors: true }).forEach((document, index) => {
+  const broken = /[\0\ufffd]/.exec(text);
+  if (broken !== null) {
+    const line = text.slice(0, broken.index).split("\n").length;
+    problems.push(`Cannot parse ${file}: not a text in UTF-8, see line ${line}`);
+    return manifests;
+  }
+  parseAllDocuments(text, AS_KUBECTL).forEach((document, index) => {
     const position = index + 1;
     if (document.errors.length > 0) {
       for (const { message } of document.errors.slice(0, PARSE_ERRORS_MAX)) {
@@ -112,6 +134,10 @@ function collect(
     name: text("name"),
     object,
   });
+}
+
+function isScalarTag(tag: object): tag is ScalarTag {
+  return "format" in tag;
 }
 
 const NAME_PART = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;

@@ -66,7 +66,7 @@ export async function render(
   if (options.output === "json") {
     const list = { apiVersion: "v1", kind: "List", items: bodies };
     shell.print(`${JSON.stringify(list, undefined, 2)}\n`);
-  } else shell.print(bodies.map((body) => stringify(body)).join("---\n"));
+  } else shell.print(bodies.map(asYaml).join("---\n"));
   if (bodies.length === 0 && problems.length === 0) shell.printError(whyNone(inputs));
   for (const problem of problems) shell.printError(`error: ${problem}\n`);
   return problems.length > 0 ? EXIT.failed : EXIT.ok;
@@ -104,6 +104,11 @@ function collect(
     shell.printError(`Skipped, neither Pod nor ${PCMC_KIND}: ${skipped.join(", ")}\n`);
   }
   return inputs;
+}
+
+/** Also what YAML 1.1, which kubectl reads, would not take for a string is quoted: `"yes"`, `"010"`. */
+function asYaml(body: ConfigMapBody): string {
+  return stringify(body, { compat: "yaml-1.1" });
 }
 
 /** One line for people: what is missing, or that nothing matches. */

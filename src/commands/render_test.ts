@@ -48,6 +48,15 @@ Deno.test("a Pod and a config that selects it give their ConfigMap", async () =>
   assert.equal(err, "");
 });
 
+Deno.test("values that YAML 1.1 takes for booleans or numbers are quoted, for kubectl", async () => {
+  for (const value of ["yes", "on", "n", "010", "0o10", "1_000", "true", "1e3"]) {
+    const pod = POD.replace("app: web", `app: "${value}"`);
+    const config = CONFIG.replace("matchLabels: { app: web }", "");
+    const { out } = await rendered(`${config}---${pod}`);
+    assert.ok(out.includes(`label_app: "${value}"\n`), out);
+  }
+});
+
 Deno.test("objects that name no namespace are in that of -n, else with --live in the context's", async () => {
   const text = `${CONFIG}---${POD}`.replaceAll(", namespace: shop", "").replace(
     "namespace: shop,",

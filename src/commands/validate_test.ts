@@ -37,12 +37,37 @@ Deno.test("a valid config is valid, with CRLF and a byte order mark, too", async
 });
 
 Deno.test("a name that Kubernetes refuses is invalid", async () => {
-  for (const name of ["Facts", "a_b", "caf\ufffd", "-a", "a..b", "a".repeat(254)]) {
+  for (const name of ["Facts", "a_b", "caf\u00e9", "-a", "a..b", "a".repeat(254)]) {
     const { code, out } = await validated({ "a.yaml": VALID.replace("facts", `"${name}"`) });
     assert.equal(code, 1, name);
     assert.match(out, /metadata\.name: must be a name in lower case/);
   }
   assert.equal((await validated({ "a.yaml": VALID.replace("facts", "a.b-c") })).code, 0);
+});
+
+Deno.test("YAML is read as kubectl reads it: yes is true, << merges, a time is a string", async () => {
+  const spec = (text: string) => VALID.replace("spec: { labelsToInclude: [app] }", text);
+  const good = [
+    "spec: { ebpfConfig: { l4Firewall: { enabled: yes, allowedPorts: [0x50] } } }",
+    "spec: { configMapDataTemplate: { t: 12:30, d: 2001-01-01, z: 2001-12-14T21:59:43Z } }",
+    "x: &x { labelsToInclude: [app] }\nspec: { <<: *x }",
+  ];
+  for (const text of good) {
+    const { code, out } = await validated({ "a.yaml": spec(text) });
+    assert.equal(code, 0, out);
+    assert.doesNotMatch(out, /spec.*warning|<</);
+  }
+  const { code, out } = await validated({ "a.yaml": spec("spec: { labelsToInclude: [on] }") });
+  assert.equal(code, 1);
+  assert.match(out, /labelsToInclude\[0\]/);
+});
+
+Deno.test("what is not UTF-8 is refused with its line", async () => {
+  for (const text of [`${VALID}# caf\ufffd\n`, `${VALID}# \0\n`]) {
+    const { code, err } = await validated({ "a.yaml": text });
+    assert.equal(code, 1);
+    assert.match(err, /Cannot parse a\.yaml: not a text in UTF-8, see line 6\n/);
+  }
 });
 
 Deno.test("nothing to validate is a failure", async () => {
