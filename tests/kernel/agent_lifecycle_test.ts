@@ -10,9 +10,11 @@ import {
   queryCgroup,
   removeFile,
 } from "../../ffi/mod.ts";
+import { LoopbackCanary } from "../../src/agent/adapters/canary.ts";
 import { openObject } from "../../src/agent/adapters/objects.ts";
 import { namesIn, removeTree } from "../../src/agent/adapters/pins.ts";
 import { EbpfError } from "../../src/agent/ports.ts";
+import { systemClock } from "../../src/lib/clock.ts";
 import { eventually } from "../support/eventually.ts";
 import { Actor, connectNetworks, POD_V4 } from "./support/actor.ts";
 import {
@@ -302,4 +304,12 @@ kernelTest("the canary is blocked on its own cgroup, and leaves nothing", async 
   assert.deepEqual(JSON.parse(process.line), { ok: true });
   await process.end();
   await letGo(before);
+});
+
+kernelTest("the canary says so where programs are attached and not run", async (sandbox) => {
+  // This process' sockets are of another cgroup, as if the kernel had mistaken it.
+  const cgroup = sandbox.cgroup("elsewhere");
+  const result = await new LoopbackCanary({ clock: systemClock, cgroup }).run();
+  assert.equal(result.ok, false);
+  assert.match(result.ok ? "" : result.message, /came through on the cgroup .*elsewhere/);
 });

@@ -1,5 +1,11 @@
 /** Errors of the binding as the agent's closed set of reasons. */
-import { BpfError, LayoutError, LibraryError, UnsupportedFeature } from "../../../ffi/mod.ts";
+import {
+  BpfError,
+  LayoutError,
+  LibraryError,
+  UnsupportedFeature,
+  VerifierError,
+} from "../../../ffi/mod.ts";
 import { EbpfError, type FailureReason } from "../ports.ts";
 
 /** What was being done: it decides what an errno means. */
@@ -48,6 +54,8 @@ function reasonOf(error: unknown, step: Step): FailureReason {
   if (error instanceof LibraryError) return "LibraryMissing";
   if (error instanceof UnsupportedFeature) return "UnsupportedKernel";
   if (error instanceof LayoutError) return "LoadFailed";
+  // The verifier says EACCES of a wrong program, too.
+  if (error instanceof VerifierError) return "LoadFailed";
   if (!(error instanceof BpfError)) return "InternalError";
   if (OUT_OF.has(error.errno)) return "CapacityExceeded";
   return BY_STEP[step][error.errno] ?? ELSE[step];
