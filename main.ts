@@ -12,6 +12,7 @@ import { EXIT, type Shell } from "./src/commands/shell.ts";
 import { validate } from "./src/commands/validate.ts";
 import { version } from "./src/commands/version.ts";
 import { createClients } from "./src/kube/clients.ts";
+import { KubeconfigError } from "./src/kube/kubeconfig.ts";
 import { loadConnection } from "./src/kube/load.ts";
 import { type Invocation, type InvocationOf, parseCommandLine } from "./src/ops/options/parse.ts";
 import type { RestClient } from "./src/runtime/ports/rest.ts";
@@ -29,8 +30,14 @@ const shell: Shell = {
 
 /** Output is short and must be out before the process ends: written synchronously, to the last byte. */
 function writeAll(to: { writeSync(bytes: Uint8Array): number }, text: string): void {
-  for (let bytes = encoder.encode(text); bytes.length > 0;) {
-    bytes = bytes.subarray(to.writeSync(bytes));
+  try {
+    for (let bytes = encoder.encode(text); bytes.length > 0;) {
+      bytes = bytes.subarray(to.writeSync(bytes));
+    }
+  } catch (error) {
+    // `render | head`: the reader has had enough. As after SIGPIPE, and as silently.
+    if (error instanceof Deno.errors.BrokenPipe) Deno.exit(128 + 13);
+    throw error;
   }
 }
 
@@ -102,6 +109,6 @@ if (import.meta.main) {
     Deno.exit(await main(Deno.args));
   } catch (error) {
     shell.printError(`error: ${error instanceof Error ? error.message : String(error)}\n`);
-    Deno.exit(EXIT.failed);
+    Deno.exit(error instanceof KubeconfigError ? EXIT.usage : EXIT.failed);
   }
 }

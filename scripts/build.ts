@@ -5,8 +5,8 @@
  *
  * - Default output: dist/podconfigmap-controller. It has the version, commit and target inside,
  *   fixed rights and a fixed heap limit, and needs neither Deno nor the sources.
- * - `--image` leaves out the rights that only a workstation needs: to run credential plugins of a
- *   kubeconfig, and to write files (`demo` writes a kubeconfig).
+ * - `--image` leaves out the right that only a workstation needs: to run credential plugins of a
+ *   kubeconfig.
  * - With DENORT_BIN set, that runtime is used, and DENO_COMPILE names the CLI of exactly its
  *   version; else this CLI's own runtime, which it downloads once.
  *

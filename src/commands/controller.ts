@@ -9,6 +9,7 @@ import { systemClock } from "../lib/clock.ts";
 import { createLogger } from "../lib/log_output.ts";
 import type { Logger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
+import type { InformerState } from "../controllers/caches.ts";
 import { Manager } from "../controllers/manager.ts";
 import type { ControllerDependencies, ControllerSettings } from "../controllers/settings.ts";
 import { projectConfigMap, projectPcmc, projectPod } from "../domain/projections.ts";
@@ -138,14 +139,19 @@ export async function runController(
 function checks(manager: Manager, monitor: EventLoopMonitor, leaseLimitMs: number) {
   const healthz = (): Check[] => [
     eventLoopCheck(monitor),
-    ...manager.informers.map((watch) => watchProgressCheck(watch.resource, watch, systemClock)),
+    ...manager.informers.map((watch) => watchProgressCheck(nameOf(watch), watch, systemClock)),
   ];
   const readyz = (): Check[] => [
-    ...manager.informers.map((watch) => watchReadyCheck(watch.resource, watch)),
+    ...manager.informers.map((watch) => watchReadyCheck(nameOf(watch), watch)),
     // A watch that is open hears nothing of expired credentials or a server that hangs; this one does.
     ...(manager.lease ? [leaseReadyCheck(manager.lease, systemClock, leaseLimitMs)] : []),
   ];
   return { healthz, readyz };
+}
+
+/** `pods`, or `pods in shop` where a watch covers one namespace. */
+function nameOf({ resource, namespace }: InformerState): string {
+  return namespace === undefined ? resource : `${resource} in ${namespace}`;
 }
 
 function serving(server: { close(): Promise<void> }): Task {

@@ -18,6 +18,8 @@ import type { ControllerDependencies } from "./settings.ts";
 /** What the rest of the program may know of an informer. */
 export interface InformerState {
   readonly resource: string;
+  /** Undefined: all namespaces. */
+  readonly namespace: string | undefined;
   readonly synced: boolean;
   readonly lastProgress: number;
   readonly trouble: Error | undefined;

@@ -113,10 +113,14 @@ export class PcmcReconciler {
     this.#tell(pcmc, next);
   }
 
-  /** An Event when Ready turns False, or is False for a new reason. */
+  /** An Event when Ready turns False, or is False for a new reason; a line in the log also when it is over. */
   #tell(pcmc: PcmcView, next: PcmcStatus): void {
     const before = findCondition(pcmc.status.conditions, CONDITION_READY);
     const after = findCondition(next.conditions, CONDITION_READY);
+    if (before?.status === "False" && after?.status === "True") {
+      const key = objectKey(pcmc.namespace, pcmc.name);
+      this.#options.log.info("PodConfigMapConfig is ready again", { pcmc: key });
+    }
     if (after?.status !== "False") return;
     if (before?.status === "False" && before.reason === after.reason) return;
     const { namespace, name, uid } = pcmc;

@@ -82,6 +82,11 @@ export class Informer<T extends StoredObject> {
     return this.#options.type.plural;
   }
 
+  /** The one namespace it covers; undefined: all. */
+  get namespace(): string | undefined {
+    return this.#options.namespace;
+  }
+
   /** Resolves once {@link synced}, or when `signal` aborts. */
   async whenSynced(signal: AbortSignal): Promise<void> {
     if (this.#synced || signal.aborted) return;
