@@ -58,7 +58,7 @@ export class NodeAgent {
       log: log.with({ logger: "ebpf" }),
       metrics,
       canaryMs: settings.canaryMs,
-      prepare: (loader) => this.#setAddresses(loader),
+      prepare: (loader) => this.#prepare(loader),
       canaryChanged: () => this.#lookAtEverything(),
     });
     this.#programs = new Programs(this.#kernel, node.cgroups);
@@ -252,6 +252,12 @@ export class NodeAgent {
       }
       await sleep(clock, NODE_LOOK_MS, signal).catch(() => {});
     }
+  }
+
+  async #prepare(loader: BpfLoader): Promise<void> {
+    await this.#setAddresses(loader);
+    // While it could not be opened, Pods that want nothing were passed over.
+    if (this.#kernel.trouble !== undefined) this.#lookAtEverything();
   }
 
   async #setAddresses(loader: BpfLoader): Promise<void> {

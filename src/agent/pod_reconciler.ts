@@ -22,6 +22,7 @@ import { syscallTable } from "../domain/syscall_table.ts";
 import type { ApiClient } from "../runtime/api_client.ts";
 import type { Outcome } from "../runtime/controller.ts";
 import type { EventRecorder } from "../runtime/event_recorder.ts";
+import { Pace } from "../runtime/pace.ts";
 import { objectKey } from "../runtime/resource.ts";
 import type { Collector } from "./collector.ts";
 import {
@@ -44,6 +45,9 @@ const CGROUP_RETRY = { initialMs: 50, factor: 1.5, maxMs: 500, jitter: 0.2 };
 const CGROUP_EAGER_MS = 60_000;
 const CGROUP_GRACE_MS = 3_000;
 const RETRY = { initialMs: 200, factor: 2, maxMs: 30_000, jitter: 0.5 };
+/** Writes of one Pod's condition: someone who keeps undoing it costs no more than that. */
+const WRITE_BURST = 10;
+const WRITE_INTERVAL_MS = 2_000;
 /** What only another kernel, image or option changes. */
 const SLOW_RETRY = { ...RETRY, maxMs: 300_000 };
 const SLOW: ReadonlySet<FailureReason> = new Set([
@@ -84,9 +88,12 @@ export class PodReconciler {
   readonly #options: PodReconcilerOptions;
   /** By uid: failures in a row. */
   readonly #trouble = new Map<string, Trouble>();
+  readonly #pace: Pace;
 
   constructor(options: PodReconcilerOptions) {
     this.#options = options;
+    const { clock } = options;
+    this.#pace = new Pace({ clock, burst: WRITE_BURST, intervalMs: WRITE_INTERVAL_MS });
   }
 
   /** `key`: namespace and uid. */
@@ -97,8 +104,9 @@ export class PodReconciler {
     const decision = this.#decide(pod);
     const result = await this.#carryOut(pod, decision);
     this.#note(pod, decision, result);
-    await this.#report(pod, decision, { failures: result.failures, signal });
-    return this.#next(uid, result.failures);
+    const pauseMs = await this.#report(pod, decision, { failures: result.failures, signal });
+    const next = this.#next(uid, result.failures);
+    return pauseMs === 0 ? next : { kind: "after", ms: pauseMs };
   }
 
   async #goodbye(uid: string, pod: NodePod | undefined): Promise<Outcome> {
@@ -191,21 +199,27 @@ export class PodReconciler {
     this.#options.metrics.failing(this.#options.records.failing());
   }
 
+  /** 0, or the milliseconds after which the condition may be written. */
   async #report(
     pod: NodePod,
     { wanted }: Decision,
     { failures, signal }: { failures: readonly ProgramFailure[]; signal: AbortSignal },
-  ): Promise<void> {
+  ): Promise<number> {
     const { caches, api, clock, settings } = this.#options;
     const condition = desiredCondition(wanted, failures, {
       gated: pod.gated,
       architecture: settings.architecture,
     });
-    if (sameCondition(pod.condition, condition) || this.#isEarly(pod, failures)) return;
+    if (sameCondition(pod.condition, condition) || this.#isEarly(pod, failures)) return 0;
+    // The condition is the other agent's: it knows what holds.
+    if (failures.some(({ error }) => error.reason === "AnotherAgent")) return 0;
+    const pauseMs = this.#pace.take(pod.uid);
+    if (pauseMs > 0) return pauseMs;
     const at = { namespace: pod.namespace, name: pod.name, subresource: "status" };
     const patch = conditionPatch(pod, condition, clock.now());
     caches.pods.observeWrite(projectNodePod(await api.patch(PODS, at, patch, signal)));
     this.#tell(pod, condition, failures);
+    return 0;
   }
 
   /** A cgroup that is just not there yet is no news, unless the condition claims otherwise. */

@@ -36,7 +36,7 @@ export const FAILURE_REASONS = [
   "AttachConflict",
   /** No row, map entry or memory is left. */
   "CapacityExceeded",
-  /** Another agent manages this node. */
+  /** Another agent manages this node: no condition is written, which would be a fight over it. */
   "AnotherAgent",
   /** The node's self-test shows that a firewall would not filter here. */
   "CanaryFailed",

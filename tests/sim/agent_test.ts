@@ -19,6 +19,7 @@ async function withWorld(play: (world: AgentWorld) => Promise<void>): Promise<vo
   try {
     await play(world);
     await world.stop();
+    world.end();
     assert.equal(world.clock.pendingTimers, 0, "timers of a stopped agent");
   } finally {
     world.end();
