@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import {
   AttachType,
+  BpfMap,
   CgroupDirectory,
   libraryInfo,
   Link,
@@ -12,6 +13,7 @@ import {
 } from "../../ffi/mod.ts";
 import { LoopbackCanary } from "../../src/agent/adapters/canary.ts";
 import { openObject } from "../../src/agent/adapters/objects.ts";
+import { cleanFolder } from "../../src/agent/adapters/node_folder.ts";
 import { namesIn, removeTree } from "../../src/agent/adapters/pins.ts";
 import { EbpfError } from "../../src/agent/ports.ts";
 import { systemClock } from "../../src/lib/clock.ts";
@@ -241,6 +243,10 @@ kernelTest("a Pod whose cgroup was replaced gets a firewall on the new one", asy
   const old = await resolver.resolve(pod.query);
   await firewall.apply(podUid, old, spec);
   await removePod(pod);
+  await eventually("the links are known to be dead", async () => {
+    const dead = await firewall.inspect(podUid);
+    return dead?.cgroupId === 0n && !dead.complete;
+  }, { timeoutMs: 5_000 });
   makePod(sandbox, { uid: podUid });
   const cgroup = await resolver.resolve(pod.query);
   assert.notEqual(cgroup.id, old.id);
@@ -277,6 +283,26 @@ kernelTest("pins of another layout go once this one holds", async (sandbox) => {
   await loader.syscalls.detachUnused();
   assert.deepEqual(namesIn(folderOf(sandbox)), ["v1"]);
   await loader.firewall.remove(podUid);
+});
+
+kernelTest("pinned maps of another shape are refused, the node is not claimed", async (sandbox) => {
+  const { maps } = foldersOf(sandbox);
+  {
+    await using loader = await openLoader(folderOf(sandbox));
+    const cgroup = await resolverOf(sandbox).resolve(makePod(sandbox).query);
+    await loader.syscalls.put(cgroup, syscallSpec(["read"]));
+    using lost = BpfMap.openPinned(`${maps}/sys_lost`);
+    removeFile(`${maps}/sys_counts`);
+    lost.pin(`${maps}/sys_counts`);
+  }
+  for (let attempt = 0; attempt < 2; attempt++) {
+    await assert.rejects(makePorts(folderOf(sandbox)).loader.open(), (error) => {
+      assert.ok(reason("LoadFailed")(error));
+      assert.match(String(error), /pinned map sys_counts: its layout is another/);
+      return true;
+    });
+  }
+  assert.ok(cleanFolder(folderOf(sandbox)).pins > 5);
 });
 
 kernelTest("a folder that is in no bpffs is refused", async (sandbox) => {
