@@ -3,6 +3,8 @@
  * are made from it. Names are given without the common prefix.
  */
 
+import { EBPF_METRICS } from "./ebpf_definitions.ts";
+
 export const METRIC_PREFIX = "podconfigmap_controller_";
 
 export interface MetricDefinition {
@@ -10,8 +12,8 @@ export interface MetricDefinition {
   readonly help: string;
   /** Label -> its values: a closed set, or what kind of name it is. */
   readonly labels: Readonly<Record<string, readonly string[] | string>>;
-  /** `leader`: only the replica that holds the lease has series. */
-  readonly by: "leader" | "all";
+  /** `leader`: only the replica that holds the lease has series. `agent`: eBPF agents alone. */
+  readonly by: "leader" | "all" | "agent";
   /** Upper bounds, in the unit of the name. */
   readonly buckets?: readonly number[];
 }
@@ -210,14 +212,20 @@ export const METRICS = {
 
 export type MetricName = keyof typeof METRICS;
 
+const SERIES_ON = {
+  leader: "the leader",
+  all: "every replica",
+  agent: "the node's agent",
+} as const;
+
 /** docs/metrics.md without its title. */
 export function metricTables(): string {
   const lines = ["| Metric | Type | Labels | Series on | Meaning |", "|---|---|---|---|---|"];
-  for (const [name, metric] of Object.entries<MetricDefinition>(METRICS)) {
+  for (const [name, metric] of Object.entries<MetricDefinition>({ ...METRICS, ...EBPF_METRICS })) {
     const labels = Object.entries(metric.labels).map(([label, values]) =>
       `\`${label}\`: ${typeof values === "string" ? values : values.join(", ")}`
     );
-    const by = metric.by === "leader" ? "the leader" : "every replica";
+    const by = SERIES_ON[metric.by];
     lines.push(
       `| \`${METRIC_PREFIX}${name}\` | ${metric.type} | ${
         labels.join("<br>")

@@ -15,6 +15,7 @@ import {
   type MetricName,
   METRICS,
 } from "./definitions.ts";
+import { EbpfMetrics } from "./ebpf_metrics.ts";
 
 export interface BuildInfo {
   readonly version: string;
@@ -105,6 +106,11 @@ export class Metrics {
       this.#longest.set({ queue_name: queue.name }, longestSeconds);
     }
     return this.#registry.metrics();
+  }
+
+  /** Adds the agent's metrics; once. */
+  ebpf(): EbpfMetrics {
+    return new EbpfMetrics(this.#registry);
   }
 
   // Of ConfigMaps and PodConfigMapConfigs.
