@@ -47,8 +47,14 @@ export type Hook = keyof typeof HOOKS;
 export const u32 = (value: number) => new Uint8Array(new Uint32Array([value]).buffer);
 export const u64 = (value: bigint) => new Uint8Array(new BigUint64Array([value]).buffer);
 
+/** With the maps that this kernel has: settings must not ask for what the others are for. */
 export function openObject(name: string): BpfObject {
-  return BpfObject.open(Deno.readFileSync(objectFile(name)), name.slice(0, 15));
+  const object = BpfObject.open(Deno.readFileSync(objectFile(name)), name.slice(0, 15));
+  const needs = { events: "ringBuffer", starts: "taskStorage" } as const;
+  for (const [map, feature] of Object.entries(needs)) {
+    if (object.mapNames.includes(map)) object.setAutocreate(map, hasFeature(feature));
+  }
+  return object;
 }
 
 export interface FirewallOptions {

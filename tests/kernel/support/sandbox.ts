@@ -54,14 +54,16 @@ function cgroupMount(): string | undefined {
 
 const lacking = missing();
 
-/** `Deno.test` for tests that need the kernel; skipped with what is missing. */
+/** `Deno.test` for tests that need the kernel; skipped with what is missing, here or in `more`. */
 export function kernelTest(
   name: string,
   fn: (sandbox: Sandbox, t: Deno.TestContext) => Promise<void>,
+  more: readonly string[] = [],
 ): void {
+  const lacks = [...lacking, ...more];
   Deno.test({
-    name: lacking.length === 0 ? name : `${name} [needs ${lacking.join(", ")}]`,
-    ignore: lacking.length > 0,
+    name: lacks.length === 0 ? name : `${name} [needs ${lacks.join(", ")}]`,
+    ignore: lacks.length > 0,
     fn: async (t) => {
       trackHandles(true);
       try {
