@@ -3,7 +3,9 @@
  * process they run in, and is the only place that ends it.
  */
 import { cleanup } from "./src/commands/cleanup.ts";
-import { connectionOptions, controller } from "./src/commands/controller.ts";
+import { agent } from "./src/commands/agent.ts";
+import { controller } from "./src/commands/controller.ts";
+import { connectionOptions } from "./src/commands/long_running.ts";
 import { demo } from "./src/commands/demo.ts";
 import { prepareNode } from "./src/commands/prepare_node.ts";
 import { render } from "./src/commands/render.ts";
@@ -61,6 +63,7 @@ async function connect(invocation: InvocationOf<"render">): Promise<RestClient &
 
 /** What reaches into the kernel. */
 const NATIVE_COMMANDS: ReadonlySet<Invocation["command"]> = new Set([
+  "agent",
   "cleanup",
   "prepare-node",
   "selftest",
@@ -70,6 +73,8 @@ async function run(invocation: Invocation): Promise<number> {
   // Native code has every right there is: for the rest of this process, nobody gets to it.
   if (!NATIVE_COMMANDS.has(invocation.command)) Deno.permissions.revokeSync({ name: "ffi" });
   switch (invocation.command) {
+    case "agent":
+      return await agent(invocation, shell, stopSignal());
     case "cleanup":
       return cleanup(invocation.options, shell);
     case "controller":

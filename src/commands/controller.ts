@@ -4,7 +4,6 @@
  * It wires adapters to ports, serves /metrics, /healthz and /readyz from the first moment, and runs
  * until the signal aborts. What the API server does, or does not, never ends it.
  */
-import { formatListenAddress } from "../lib/address.ts";
 import { systemClock } from "../lib/clock.ts";
 import { createLogger } from "../lib/log_output.ts";
 import type { Logger } from "../lib/log.ts";
@@ -13,9 +12,6 @@ import type { InformerState } from "../controllers/caches.ts";
 import { Manager } from "../controllers/manager.ts";
 import type { ControllerDependencies, ControllerSettings } from "../controllers/settings.ts";
 import { projectConfigMap, projectPcmc, projectPod } from "../domain/projections.ts";
-import { type Clients, createClients } from "../kube/clients.ts";
-import { KubeconfigError } from "../kube/kubeconfig.ts";
-import { loadConnection, type LoadOptions } from "../kube/load.ts";
 import { protobufCodec } from "../kube/protobuf_codec.ts";
 import { configMap, pod } from "../kube/protobuf_objects.ts";
 import { EventLoopMonitor } from "../ops/event_loop.ts";
@@ -26,27 +22,14 @@ import {
   watchProgressCheck,
   watchReadyCheck,
 } from "../ops/health.ts";
-import { startOpsServer } from "../ops/http_server.ts";
 import { processIdentity } from "../ops/identity.ts";
-import { Metrics } from "../ops/metrics/metrics.ts";
+import type { Metrics } from "../ops/metrics/metrics.ts";
 import { givenOptions, type InvocationOf } from "../ops/options/parse.ts";
 import type { OptionsOf } from "../ops/options/table.ts";
-import { processStartSeconds, processUsage } from "../ops/process_usage.ts";
 import { versionInfo } from "../ops/version.ts";
-import { KubeConnectionError } from "../runtime/ports/errors.ts";
 import { jsonCodec } from "../runtime/json_codec.ts";
-import { runTasks, type Task } from "../runtime/lifecycle.ts";
-import { EXIT, type Shell } from "./shell.ts";
-
-/** Which cluster. KUBECONFIG may be a list, and is read where the service account and HOME are, too. */
-export function connectionOptions(
-  { options, sources }: InvocationOf<"controller"> | InvocationOf<"render">,
-): LoadOptions {
-  return {
-    ...(sources["kubeconfig"] === "flag" && { kubeconfig: options.kubeconfig }),
-    ...(options.context !== "" && { context: options.context }),
-  };
-}
+import { connectCluster, createMetrics, runServing } from "./long_running.ts";
+import type { Shell } from "./shell.ts";
 
 export async function controller(
   invocation: InvocationOf<"controller">,
@@ -62,25 +45,10 @@ export async function controller(
   });
   const info = versionInfo();
   log.info("Starting", { version: info.version, commit: info.commit, ...givenOptions(invocation) });
-  let clients: Clients;
-  try {
-    const connection = await loadConnection(connectionOptions(invocation));
-    log.info("Using the API server", { server: connection.server.href, from: connection.origin });
-    clients = createClients(connection, {
-      userAgent: `podconfigmap-controller/${info.version}`,
-    });
-  } catch (error) {
-    shell.printError(`${(error as Error).message}\n`);
-    return isMisconfigured(error) ? EXIT.usage : EXIT.failed;
-  }
+  const clients = await connectCluster(invocation, shell, log);
+  if (typeof clients === "number") return clients;
   using _clients = clients;
   return await runController({ options, shell, signal, log, clients });
-}
-
-/** A kubeconfig that is wrong, or names a file that cannot be read. */
-function isMisconfigured(error: unknown): boolean {
-  return error instanceof KubeconfigError ||
-    (error instanceof KubeConnectionError && error.failure === "credentials");
 }
 
 /** What the controller itself needs of its options; how to reach the cluster is decided before. */
@@ -99,41 +67,16 @@ export async function runController(
   { options, shell, signal, log, clients }: Run,
 ): Promise<number> {
   using monitor = new EventLoopMonitor(systemClock);
-  const metrics = new Metrics({
-    build: versionInfo(),
-    startTimeSeconds: processStartSeconds(),
-    processUsage,
-    eventLoopLagMax: () => monitor.lagMaxSeconds(),
-  });
+  const metrics = createMetrics(monitor);
   const manager = new Manager(dependencies({ options, shell, log, clients, metrics }));
-  const work: Task = { name: "controller", run: (stop) => manager.run(stop) };
-  const stages: Task[][] = [[work]];
-  if (options.metricsAddress !== undefined) {
-    const { healthz, readyz } = checks(manager, monitor, options.renewDeadlineMs);
-    const server = startOpsServer({
-      address: options.metricsAddress,
-      metrics,
-      healthz,
-      readyz,
-      clock: systemClock,
-      log,
-    });
-    log.info("Serving metrics and health", { address: formatListenAddress(server.address) });
-    stages.unshift([serving(server)]);
-  }
-  const exit = await runTasks({ stages, signal, clock: systemClock, log });
-  if (exit.cause.kind === "signal" && exit.unfinished.length === 0) {
-    log.info("Stopped");
-    return EXIT.ok;
-  }
-  const { cause, unfinished } = exit;
-  log.error("Stopped in disorder", {
-    cause: cause.kind,
-    ...(cause.kind !== "signal" && { task: cause.task }),
-    ...(cause.kind === "failed" && { err: cause.error }),
-    unfinished: unfinished.join(","),
+  return await runServing({
+    work: { name: "controller", run: (stop) => manager.run(stop) },
+    address: options.metricsAddress,
+    metrics,
+    ...checks(manager, monitor, options.renewDeadlineMs),
+    signal,
+    log,
   });
-  return EXIT.failed;
 }
 
 function checks(manager: Manager, monitor: EventLoopMonitor, leaseLimitMs: number) {
@@ -152,19 +95,6 @@ function checks(manager: Manager, monitor: EventLoopMonitor, leaseLimitMs: numbe
 /** `pods`, or `pods in shop` where a watch covers one namespace. */
 function nameOf({ resource, namespace }: InformerState): string {
   return namespace === undefined ? resource : `${resource} in ${namespace}`;
-}
-
-function serving(server: { close(): Promise<void> }): Task {
-  return {
-    name: "metrics and health",
-    async run(stop) {
-      const stopped = Promise.withResolvers<void>();
-      if (stop.aborted) stopped.resolve();
-      stop.addEventListener("abort", () => stopped.resolve(), { once: true });
-      await stopped.promise;
-      await server.close();
-    },
-  };
 }
 
 function dependencies(

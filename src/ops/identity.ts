@@ -31,3 +31,8 @@ export function processIdentity(parts: IdentityParts, random: Random): string {
   );
   return `${parts.hostName}_${node}_${suffix.join("")}`;
 }
+
+/** Of this machine, as `uname -m` says. */
+export function machineArchitecture(): string {
+  return Deno.build.arch;
+}

@@ -29,6 +29,7 @@ export function checkOptions(command: Command, values: Values, sources: Sources)
     case "prepare-node":
     case "selftest":
       return checkPaths(values);
+    case "agent":
     case "version":
       return [];
   }

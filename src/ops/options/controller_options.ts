@@ -13,7 +13,7 @@ export const CONTROLLER_OPTIONS = [
     default: "",
     format: "dns-label",
     description: "Namespaces to work in, separated by commas; default: all",
-    commands: ["controller"],
+    commands: ["agent", "controller"],
     group: "Cluster access",
   },
   {
@@ -142,7 +142,7 @@ export const CONTROLLER_OPTIONS = [
     min: 0,
     max: 1_000,
     description: "Fast retries of an object, each after a longer wait; then a slow steady pace",
-    commands: ["controller"],
+    commands: ["agent", "controller"],
     group: "Controller",
   },
   {
@@ -154,8 +154,19 @@ export const CONTROLLER_OPTIONS = [
     min: 1_000,
     max: HOUR_MS,
     description: "Longest time to work on one object at a stretch",
-    commands: ["controller"],
+    commands: ["agent", "controller"],
     group: "Controller",
+  },
+  {
+    key: "agentNamespace",
+    flag: "agent-namespace",
+    env: "AGENT_NAMESPACE",
+    type: "string",
+    default: "",
+    format: "dns-label",
+    description: "Namespace of the eBPF agents' Pods; default: that of this Pod, else any",
+    commands: ["controller"],
+    group: "eBPF",
   },
   {
     key: "nodeName",
@@ -166,7 +177,7 @@ export const CONTROLLER_OPTIONS = [
     format: "dns-subdomain",
     description:
       "Node this process runs on, part of its name in the Lease; default: the host's name",
-    commands: ["controller"],
+    commands: ["agent", "controller"],
     group: "Identity",
   },
   {
@@ -178,7 +189,7 @@ export const CONTROLLER_OPTIONS = [
     format: "dns-subdomain",
     description:
       "Pod this process runs in, its name in the Lease; default: host name and a random part",
-    commands: ["controller"],
+    commands: ["agent", "controller"],
     group: "Identity",
   },
   {
@@ -189,7 +200,7 @@ export const CONTROLLER_OPTIONS = [
     default: "",
     format: "dns-label",
     description: "Namespace of that Pod, part of its name in the Lease",
-    commands: ["controller"],
+    commands: ["agent", "controller"],
     group: "Identity",
   },
   {
@@ -200,7 +211,7 @@ export const CONTROLLER_OPTIONS = [
     default: ":8080",
     defaults: { demo: "off" },
     description: "Where /metrics, /healthz and /readyz are served; 0 or off: nowhere",
-    commands: ["controller", "demo"],
+    commands: ["agent", "controller", "demo"],
     group: "Metrics and health",
   },
   {
@@ -212,7 +223,7 @@ export const CONTROLLER_OPTIONS = [
     defaults: { demo: "warning" },
     values: { debug: "debug", info: "info", warning: "warning", warn: "warning", error: "error" },
     description: "Least level that is logged",
-    commands: ["controller", "demo"],
+    commands: ["agent", "controller", "demo"],
     group: "Logging",
   },
   {
@@ -223,7 +234,7 @@ export const CONTROLLER_OPTIONS = [
     default: "text",
     values: { text: "text", json: "json" },
     description: "Form of a line: klog's text or a JSON object",
-    commands: ["controller", "demo"],
+    commands: ["agent", "controller", "demo"],
     group: "Logging",
   },
   {
@@ -233,7 +244,7 @@ export const CONTROLLER_OPTIONS = [
     type: "bool",
     default: "false",
     description: "The same as log format json",
-    commands: ["controller", "demo"],
+    commands: ["agent", "controller", "demo"],
     group: "Logging",
   },
   {
@@ -243,7 +254,7 @@ export const CONTROLLER_OPTIONS = [
     type: "bool",
     default: "false",
     description: "The same as log level debug",
-    commands: ["controller", "demo"],
+    commands: ["agent", "controller", "demo"],
     group: "Logging",
   },
 ] as const satisfies readonly OptionDefinition[];

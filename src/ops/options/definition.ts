@@ -4,6 +4,7 @@
  */
 
 export const COMMANDS = {
+  agent: "Count system calls and filter connections of one node's Pods with eBPF",
   cleanup: "Remove every eBPF program, map and pin of ours from this node",
   controller: "Keep one ConfigMap per matching Pod and PodConfigMapConfig, on a real cluster",
   demo: "In-memory Kubernetes API on loopback, the controller, and a scripted story",

@@ -1,9 +1,78 @@
 /** Options of what works on a node's kernel, as data. */
-import type { OptionDefinition } from "./definition.ts";
+import { HOUR_MS, type OptionDefinition } from "./definition.ts";
 
 const MAX_ID = 4_294_967_294;
 
 export const EBPF_OPTIONS = [
+  {
+    key: "ebpfNamespaces",
+    flag: "ebpf-namespaces",
+    env: "EBPF_NAMESPACES",
+    type: "list",
+    default: "",
+    format: "dns-label",
+    description: "Namespaces in which ebpfConfig has an effect; default: all that are watched",
+    commands: ["agent"],
+    group: "eBPF",
+  },
+  {
+    key: "syscallRows",
+    flag: "syscall-pods",
+    env: "EBPF_SYSCALL_PODS",
+    type: "int",
+    default: "256",
+    min: 1,
+    max: 4_096,
+    description: "Pods whose system calls can be counted at a time; each takes 4 KiB per CPU",
+    commands: ["agent"],
+    group: "eBPF",
+  },
+  {
+    key: "syscallPids",
+    flag: "syscall-pids",
+    env: "EBPF_SYSCALL_PIDS",
+    type: "bool",
+    default: "false",
+    description: "Count system calls by process, too, in the label pid; bounded for each Pod",
+    commands: ["agent"],
+    group: "eBPF",
+  },
+  {
+    key: "verdictLogPerSecond",
+    flag: "verdict-log",
+    env: "EBPF_VERDICT_LOG",
+    type: "int",
+    default: "0",
+    min: 0,
+    max: 1_000,
+    description: "Blocked and audited connections logged a second and Pod, at most; 0: none",
+    commands: ["agent"],
+    group: "eBPF",
+  },
+  {
+    key: "verifyMs",
+    flag: "verify-period",
+    env: "EBPF_VERIFY_PERIOD",
+    type: "duration",
+    default: "60s",
+    min: 1_000,
+    max: HOUR_MS,
+    description: "How often what is attached is compared with what is wanted without a reason to",
+    commands: ["agent"],
+    group: "eBPF",
+  },
+  {
+    key: "canaryMs",
+    flag: "canary-period",
+    env: "EBPF_CANARY_PERIOD",
+    type: "duration",
+    default: "5m",
+    min: 1_000,
+    max: HOUR_MS,
+    description: "How often the firewall's self-test is made while a firewall is at work",
+    commands: ["agent"],
+    group: "eBPF",
+  },
   {
     key: "bpffsFolder",
     flag: "bpffs-folder",
@@ -11,7 +80,7 @@ export const EBPF_OPTIONS = [
     type: "string",
     default: "/sys/fs/bpf/podconfigmap",
     description: "Folder in a bpffs that is ours alone; programs and maps are pinned below it",
-    commands: ["cleanup", "prepare-node", "selftest"],
+    commands: ["agent", "cleanup", "prepare-node", "selftest"],
     group: "eBPF",
   },
   {
@@ -21,7 +90,7 @@ export const EBPF_OPTIONS = [
     type: "string",
     default: "",
     description: "Folder of a cgroup2 mount below which Pods are; default: every cgroup2 mount",
-    commands: ["selftest"],
+    commands: ["agent", "selftest"],
     group: "eBPF",
   },
   {

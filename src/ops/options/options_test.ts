@@ -226,7 +226,7 @@ Deno.test("commands have their own options and checks", () => {
 });
 
 Deno.test("an unknown or missing command is a problem that lists the commands", () => {
-  for (const args of ["", "run", "agent", "contoller", "--debug", "help nothing"]) {
+  for (const args of ["", "run", "agents", "contoller", "--debug", "help nothing"]) {
     const line = parse(args);
     assert.equal(line.kind, "problems", args);
     assert.match(

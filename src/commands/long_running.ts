@@ -1,0 +1,112 @@
+/**
+ * What the long-running commands have in common: which cluster, /metrics and health from the first moment,
+ * an orderly end.
+ */
+import { formatListenAddress, type ListenAddress } from "../lib/address.ts";
+import { systemClock } from "../lib/clock.ts";
+import type { Logger } from "../lib/log.ts";
+import { type Clients, createClients } from "../kube/clients.ts";
+import { KubeconfigError } from "../kube/kubeconfig.ts";
+import { loadConnection, type LoadOptions } from "../kube/load.ts";
+import type { EventLoopMonitor } from "../ops/event_loop.ts";
+import type { Check } from "../ops/health.ts";
+import { startOpsServer } from "../ops/http_server.ts";
+import { Metrics } from "../ops/metrics/metrics.ts";
+import type { InvocationOf } from "../ops/options/parse.ts";
+import { processStartSeconds, processUsage } from "../ops/process_usage.ts";
+import { versionInfo } from "../ops/version.ts";
+import { KubeConnectionError } from "../runtime/ports/errors.ts";
+import { runTasks, type Task } from "../runtime/lifecycle.ts";
+import { EXIT, type Shell } from "./shell.ts";
+
+/** Which cluster. KUBECONFIG may be a list, and is read where the service account and HOME are, too. */
+export function connectionOptions(
+  { options, sources }: InvocationOf<"agent"> | InvocationOf<"controller"> | InvocationOf<"render">,
+): LoadOptions {
+  return {
+    ...(sources["kubeconfig"] === "flag" && { kubeconfig: options.kubeconfig }),
+    ...(options.context !== "" && { context: options.context }),
+  };
+}
+
+/** Clients of the cluster; or, when it cannot be told which or how, the exit code, the reason being printed. */
+export async function connectCluster(
+  invocation: InvocationOf<"agent"> | InvocationOf<"controller">,
+  shell: Shell,
+  log: Logger,
+): Promise<Clients | number> {
+  try {
+    const connection = await loadConnection(connectionOptions(invocation));
+    log.info("Using the API server", { server: connection.server.href, from: connection.origin });
+    return createClients(connection, {
+      userAgent: `podconfigmap-controller/${versionInfo().version}`,
+    });
+  } catch (error) {
+    shell.printError(`${(error as Error).message}\n`);
+    return isMisconfigured(error) ? EXIT.usage : EXIT.failed;
+  }
+}
+
+/** A kubeconfig that is wrong, or names a file that cannot be read. */
+function isMisconfigured(error: unknown): boolean {
+  return error instanceof KubeconfigError ||
+    (error instanceof KubeConnectionError && error.failure === "credentials");
+}
+
+export function createMetrics(monitor: EventLoopMonitor): Metrics {
+  return new Metrics({
+    build: versionInfo(),
+    startTimeSeconds: processStartSeconds(),
+    processUsage,
+    eventLoopLagMax: () => monitor.lagMaxSeconds(),
+  });
+}
+
+export interface Serving {
+  readonly work: Task;
+  /** Undefined: metrics and health are not served. */
+  readonly address: ListenAddress | undefined;
+  readonly metrics: Metrics;
+  readonly healthz: () => Check[];
+  readonly readyz: () => Check[];
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+}
+
+/** Runs `work` until the signal aborts, or it fails; resolves with the exit code. */
+export async function runServing(
+  { work, address, metrics, healthz, readyz, signal, log }: Serving,
+): Promise<number> {
+  const stages: Task[][] = [[work]];
+  if (address !== undefined) {
+    const server = startOpsServer({ address, metrics, healthz, readyz, clock: systemClock, log });
+    log.info("Serving metrics and health", { address: formatListenAddress(server.address) });
+    stages.unshift([serving(server)]);
+  }
+  const exit = await runTasks({ stages, signal, clock: systemClock, log });
+  if (exit.cause.kind === "signal" && exit.unfinished.length === 0) {
+    log.info("Stopped");
+    return EXIT.ok;
+  }
+  const { cause, unfinished } = exit;
+  log.error("Stopped in disorder", {
+    cause: cause.kind,
+    ...(cause.kind !== "signal" && { task: cause.task }),
+    ...(cause.kind === "failed" && { err: cause.error }),
+    unfinished: unfinished.join(","),
+  });
+  return EXIT.failed;
+}
+
+function serving(server: { close(): Promise<void> }): Task {
+  return {
+    name: "metrics and health",
+    async run(stop) {
+      const stopped = Promise.withResolvers<void>();
+      if (stop.aborted) stopped.resolve();
+      stop.addEventListener("abort", () => stopped.resolve(), { once: true });
+      await stopped.promise;
+      await server.close();
+    },
+  };
+}
