@@ -26,6 +26,12 @@ export const OUR_ANNOTATIONS: readonly string[] = [
   ANNOTATION_RELOADER,
 ];
 
+/** Labels by which an agent's Pod is known. */
+export const AGENT_LABELS = {
+  "app.kubernetes.io/name": "podconfigmap-controller",
+  "app.kubernetes.io/component": "agent",
+} as const;
+
 /** Pod condition by which a node's agent reports. */
 export const POD_CONDITION_EBPF = "podconfig.example.com/EbpfApplied";
 

@@ -130,6 +130,10 @@ function settings(options: RunOptions, shell: Shell): ControllerSettings {
   const { podName, podNamespace, nodeName } = options;
   return {
     namespaces: options.watchNamespaces,
+    agents: {
+      namespace: options.agentNamespace === "" ? podNamespace : options.agentNamespace,
+      watch: options.agentNamespace !== "",
+    },
     leaderElection: {
       enabled: options.leaderElectionEnabled,
       leaseDurationMs: options.leaseDurationMs,

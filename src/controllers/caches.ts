@@ -4,6 +4,8 @@
  *
  * They live as long as the process, leader or not, so that a standby takes over with warm caches.
  */
+import { AGENT_LABELS } from "../api/well_known.ts";
+import { servedNode } from "../domain/ebpf_status.ts";
 import { configMapOwners } from "../domain/ownership.ts";
 import type { ObservedConfigMap, PodFacts } from "../domain/model.ts";
 import { LABEL_GENERATED_BY } from "../domain/names.ts";
@@ -38,7 +40,17 @@ const byNamespace = (object: StoredObject) => [object.namespace];
 
 export function createCaches(dependencies: ControllerDependencies): Caches {
   const log = dependencies.log.with({ logger: "cache" });
-  const pods = new Store<PodFacts>({ log, indexes: { namespace: byNamespace } });
+  const { codecs, settings } = dependencies;
+  const { agents } = settings;
+  const pods = new Store<PodFacts>({
+    log,
+    indexes: {
+      namespace: byNamespace,
+      node: ({ nodeName }) => nodeName === "" ? [] : [nodeName],
+      // Nodes that have a ready eBPF agent.
+      served: (pod) => listOf(servedNode(pod, agents?.namespace ?? "")),
+    },
+  });
   const pcmcs = new Store<PcmcView>({ log, indexes: { namespace: byNamespace } });
   const configMaps = new Store<ObservedConfigMap>({
     log,
@@ -47,10 +59,8 @@ export function createCaches(dependencies: ControllerDependencies): Caches {
       pcmc: (object) => ownerKeys(object, "pcmc"),
     },
   });
-  const { codecs } = dependencies;
-  const scopes = dependencies.settings.namespaces.length === 0
-    ? [undefined]
-    : dependencies.settings.namespaces;
+  const { namespaces } = settings;
+  const scopes = namespaces.length === 0 ? [undefined] : namespaces;
   const informers = scopes.flatMap((namespace) => [
     inform(dependencies, { type: PCMCS, namespace, codec: codecs.pcmcs, store: pcmcs }),
     inform(dependencies, { type: PODS, namespace, codec: codecs.pods, store: pods }),
@@ -62,8 +72,19 @@ export function createCaches(dependencies: ControllerDependencies): Caches {
       store: configMaps,
     }),
   ]);
+  const apart = agents?.watch === true && namespaces.length > 0 &&
+    !namespaces.includes(agents.namespace);
+  if (apart) {
+    // Their readiness alone matters: without PodConfigMapConfigs of that namespace they are left alone.
+    const labelSelector = Object.entries(AGENT_LABELS).map((label) => label.join("=")).join(",");
+    const { namespace } = agents;
+    const watched = { type: PODS, namespace, labelSelector, codec: codecs.pods, store: pods };
+    informers.push(inform(dependencies, watched));
+  }
   return { pods, pcmcs, configMaps, informers };
 }
+
+const listOf = (text: string | undefined) => text === undefined ? [] : [text];
 
 /** Keys of the Pod or PCMC that a ConfigMap speaks of; none where it names none. */
 function ownerKeys(object: ObservedConfigMap, which: "pod" | "pcmc"): readonly string[] {

@@ -23,6 +23,8 @@ export interface ControllerSettings {
     readonly lockName: string;
     readonly lockNamespace: string;
   };
+  /** Where the eBPF agents' Pods are, in addition to `namespaces` when `watch` is set. Absent: anywhere. */
+  readonly agents?: { readonly namespace: string; readonly watch: boolean };
   /** Identity in the lease and in Events: unique among replicas. */
   readonly identity: string;
   readonly resyncPeriodMs: number;

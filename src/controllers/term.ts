@@ -7,6 +7,7 @@
  * other work: `PodReconciler` and `PcmcReconciler` do that.
  */
 import { sleep } from "../lib/clock.ts";
+import { servedNode } from "../domain/ebpf_status.ts";
 import { configMapOwners } from "../domain/ownership.ts";
 import { type ObservedConfigMap, type PodFacts, samePodFacts } from "../domain/model.ts";
 import type { PcmcView } from "../domain/projections.ts";
@@ -64,8 +65,7 @@ export class Term {
       ledger: this.#ledger,
       clock,
       log,
-      // No agent exists yet that could serve a node.
-      served: () => false,
+      served: (nodeName) => caches.pods.countByIndex("served", nodeName) > 0,
       failures: (podKey) => this.#podQueue.failures(podKey),
       maxRetries: settings.maxRetries,
       pairChanged: (pcmcKey) => {
@@ -115,6 +115,7 @@ export class Term {
   }
 
   podChanged({ key, before, after, initial, cause }: Change<PodFacts>): void {
+    this.#agentChanged(before, after);
     if (after === undefined) {
       for (const pcmc of this.#pcmcsOf(before?.namespace ?? "")) {
         const pcmcKey = objectKey(pcmc.namespace, pcmc.name);
@@ -127,6 +128,20 @@ export class Term {
     }
     if (before !== undefined && samePodFacts(before, after)) return;
     this.#enqueuePod(key, initial || cause === "list");
+  }
+
+  /** A node has got a ready agent, or lost it: its Pods are no longer served as they were. */
+  #agentChanged(before: PodFacts | undefined, after: PodFacts | undefined): void {
+    const { namespace = "" } = this.#dependencies.settings.agents ?? {};
+    const was = before && servedNode(before, namespace);
+    const is = after && servedNode(after, namespace);
+    if (was === is) return;
+    for (const node of [was, is]) {
+      if (node === undefined) continue;
+      for (const pod of this.#caches.pods.byIndex("node", node)) {
+        this.#enqueuePod(objectKey(pod.namespace, pod.name), true);
+      }
+    }
   }
 
   pcmcChanged({ key, before, after }: Change<PcmcView>): void {

@@ -1,4 +1,5 @@
 /** How far the eBPF programs of one Pod are in place, from what its node's agent reports. Pure. */
+import { AGENT_LABELS } from "../api/well_known.ts";
 import { parseReport } from "./ebpf_report.ts";
 import type { PodFacts } from "./model.ts";
 
@@ -34,4 +35,14 @@ export function ebpfStatus(pod: PodFacts, expected: EbpfExpectation): EbpfStatus
   if (!served) return "unserved";
   if (current === undefined) return "pending";
   return pod.ebpf?.status === "True" || pod.ebpf?.status === "False" ? "applied" : "pending";
+}
+
+/**
+ * The node that this Pod serves, if it is an eBPF agent that is ready. `namespace`: where agents are; empty: anywhere.
+ */
+export function servedNode(pod: PodFacts, namespace: string): string | undefined {
+  if (!pod.ready || pod.terminating || pod.nodeName === "") return undefined;
+  if (namespace !== "" && pod.namespace !== namespace) return undefined;
+  const isAgent = Object.entries(AGENT_LABELS).every(([key, value]) => pod.labels[key] === value);
+  return isAgent ? pod.nodeName : undefined;
 }

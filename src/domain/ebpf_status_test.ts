@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok, strictEqual as equal } from "node:assert/strict";
 import { ebpfAtWork, ebpfPart, ebpfRevision } from "./ebpf_part.ts";
 import { formatReport, parseReport } from "./ebpf_report.ts";
-import { ebpfStatus } from "./ebpf_status.ts";
+import { ebpfStatus, servedNode } from "./ebpf_status.ts";
 import { projectPod } from "./projections.ts";
 
 const REVISION = "0123456789ab";
@@ -92,4 +92,26 @@ Deno.test("at work are the configs that want programs, select the Pod and are no
   ok(/^[0-9a-f]{12}$/.test(revision));
   equal(ebpfRevision([...atWork].reverse()), revision);
   ok(ebpfRevision(atWork.map((one) => ({ ...one, generation: 2 }))) !== revision);
+});
+
+Deno.test("a node is served by an agent's Pod that is ready, of the right namespace and not on its way out", () => {
+  const agent = (part: object = {}, status = "True") =>
+    projectPod({
+      metadata: {
+        namespace: "system",
+        labels: {
+          "app.kubernetes.io/name": "podconfigmap-controller",
+          "app.kubernetes.io/component": "agent",
+        },
+        ...part,
+      },
+      spec: { nodeName: "n" },
+      status: { conditions: [{ type: "Ready", status }] },
+    });
+  equal(servedNode(agent(), "system"), "n");
+  equal(servedNode(agent(), ""), "n");
+  equal(servedNode(agent(), "other"), undefined);
+  equal(servedNode(agent({}, "False"), "system"), undefined);
+  equal(servedNode(agent({ deletionTimestamp: "2026-01-01T00:00:00Z" }), "system"), undefined);
+  equal(servedNode(agent({ labels: { "app.kubernetes.io/component": "agent" } }), ""), undefined);
 });
