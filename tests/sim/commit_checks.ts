@@ -17,7 +17,7 @@ const UNDERWAY_MAX_MS = 5_000;
 
 /**
  * A ConfigMap was deleted although its Pod is the one it was made for, and its PCMC was there before it,
- * has never changed and selects every Pod: no view of the world, however old, justifies that.
+ * is the first of its name, has never changed and selects every Pod: no view of the world, however old, justifies that.
  */
 export function neverToBeDeleted({ before }: WriteRecord, cluster: SimulatedCluster): boolean {
   const pair = before && pairOf(before);
@@ -30,6 +30,12 @@ export function neverToBeDeleted({ before }: WriteRecord, cluster: SimulatedClus
   const { matchLabels = {}, matchExpressions = [] } = specOf(pcmc).podSelector ?? {};
   const selectsAll = Object.keys(matchLabels).length + matchExpressions.length === 0;
   if (!isValid(pcmc) || pcmc.metadata.generation !== 1 || !selectsAll) return false;
+  // An earlier one of its name may not have selected the Pod, and be all that the process has heard of.
+  const isFirst = !cluster.writes.some(({ kind, after }) =>
+    kind === pcmc.kind && after?.metadata.name === pcmc.metadata.name &&
+    after.metadata.namespace === namespace && after.metadata.uid !== pcmc.metadata.uid
+  );
+  if (!isFirst) return false;
   const made = (wanted: string) =>
     cluster.writes.find(({ verb, after }) => verb === "create" && after?.metadata.uid === wanted);
   const [pcmcMade, configMapMade] = [made(pcmc.metadata.uid), made(uid)];
