@@ -14,8 +14,11 @@ const calls = (...syscallNames: string[]) => ({
 });
 const READ = 0;
 
-async function withWorld(play: (world: AgentWorld) => Promise<void>): Promise<void> {
-  const world = new AgentWorld(1);
+async function withWorld(
+  play: (world: AgentWorld) => Promise<void>,
+  options: { lax?: boolean } = {},
+): Promise<void> {
+  const world = new AgentWorld(1, options);
   try {
     await play(world);
     await world.stop();
@@ -314,4 +317,53 @@ Deno.test("agent: a world that is as wanted costs no write", () =>
     world.start();
     await world.clock.advance(200_000);
     assert.deepEqual(changing, []);
+  }));
+
+Deno.test("agent: a config that nobody can read keeps what it last asked for, and holds the rules over a restart", () =>
+  withWorld(async (world) => {
+    world.pcmc("web", firewall());
+    const { metadata: { uid } } = world.pod("a");
+    const first = world.start();
+    await world.clock.advance(1_000);
+    await world.changePcmc("web", firewall({ allowedPorts: [0] }));
+    await world.clock.advance(1_000);
+    assert.deepEqual([80, 81].map((port) => ingressRule(world, uid, port)), [0, 1]);
+    first.process.crash();
+    world.start();
+    await world.clock.advance(1_000);
+    assert.deepEqual([80, 81].map((port) => ingressRule(world, uid, port)), [0, 1]);
+    assert.equal(world.condition("a")?.reason, "ConfigInvalid");
+    await world.changePcmc("web", firewall({ allowedPorts: [81] }));
+    await world.clock.advance(1_000);
+    assert.deepEqual([80, 81].map((port) => ingressRule(world, uid, port)), [1, 0]);
+    assert.equal(world.condition("a")?.reason, "Applied");
+  }, { lax: true }));
+
+Deno.test("agent: blocked connections are logged with their Pod", () =>
+  withWorld(async (world) => {
+    world.pcmc("web", firewall());
+    const { metadata: { uid } } = world.pod("a");
+    world.start({ verdictLogPerSecond: 10 });
+    await world.clock.advance(1_000);
+    world.node.verdicts.push({
+      cgroupId: world.node.cgroups.get(uid) ?? 0n,
+      direction: "ingress",
+      protocol: "tcp",
+      family: "ipv4",
+      verdict: "blocked",
+      remote: "00000000000000000000ffff0a000007",
+      remotePort: 40_000,
+      localPort: 22,
+    });
+    await world.clock.advance(1_000);
+    assert.deepEqual(world.logged("Connection blocked"), [{
+      logger: "verdicts",
+      pod: "ns/a",
+      direction: "ingress",
+      protocol: "tcp",
+      remote: "10.0.0.7",
+      remotePort: 40_000,
+      localPort: 22,
+    }]);
+    assert.equal(world.node.firewalls.get(uid)?.spec?.logPerSecond, 10);
   }));

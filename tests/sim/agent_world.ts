@@ -3,7 +3,7 @@ import { customResourceDefinition } from "../../src/api/crd.ts";
 import { NodeAgent } from "../../src/agent/agent.ts";
 import type { FailureReason, ProgramType } from "../../src/agent/ports.ts";
 import type { AgentMetrics, AgentSettings, PodName } from "../../src/agent/settings.ts";
-import { silentLogger } from "../../src/lib/log.ts";
+import { type LogFields, type Logger, silentLogger } from "../../src/lib/log.ts";
 import { type Random, seededRandom } from "../../src/lib/random.ts";
 import { VirtualClock } from "../../src/lib/virtual_clock.ts";
 import type {
@@ -95,13 +95,15 @@ export class AgentWorld {
   onWrite: (request: RequestOptions) => void = () => {};
   current: RunningAgent | undefined;
   #processes = 0;
+  readonly #logged: { message: string; fields: LogFields }[] = [];
 
-  constructor(seed: number) {
+  /** `lax`: the definition takes any spec, as an older one might. */
+  constructor(seed: number, options: { lax?: boolean } = {}) {
     this.random = seededRandom(seed);
     this.cluster = new SimulatedCluster({
       clock: this.clock,
       random: seededRandom(seed + 1),
-      crds: [customResourceDefinition() as unknown as JsonValue],
+      crds: [options.lax ? laxDefinition() : customResourceDefinition() as unknown as JsonValue],
     });
     this.client = this.cluster.client();
   }
@@ -116,7 +118,7 @@ export class AgentWorld {
       node: this.node.ports(process),
       clock: process.clock,
       random: this.random,
-      log: silentLogger,
+      log: this.#logger({}),
       metrics: tally,
       runtimeMetrics: {},
       settings: {
@@ -137,6 +139,20 @@ export class AgentWorld {
     const stop = new AbortController();
     this.current = { agent, process, tally, stop, done: agent.run(stop.signal) };
     return this.current;
+  }
+
+  #logger(common: LogFields): Logger {
+    return {
+      ...silentLogger,
+      info: (message, fields) =>
+        void this.#logged.push({ message, fields: { ...common, ...fields } }),
+      with: (fields) => this.#logger({ ...common, ...fields }),
+    };
+  }
+
+  /** Fields of the lines with that message. */
+  logged(message: string): LogFields[] {
+    return this.#logged.filter((line) => line.message === message).map(({ fields }) => fields);
   }
 
   /** A dead process sends nothing, and hears nothing. */
@@ -236,6 +252,13 @@ export class AgentWorld {
   condition(name: string, namespace = "ns"): Condition | undefined {
     return this.conditions(name, namespace).get(CONDITION);
   }
+}
+
+function laxDefinition(): JsonValue {
+  const definition = JSON.parse(JSON.stringify(customResourceDefinition()));
+  const { properties } = definition.spec.versions[0].schema.openAPIV3Schema;
+  properties.spec = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
+  return definition;
 }
 
 function spec(ebpfConfig: JsonObject | undefined, podSelector?: JsonObject): JsonObject {
