@@ -2,9 +2,12 @@
  * Cgroups (version 2) as the kernel names them: a directory to attach to, and its 64-bit id.
  *
  * The id comes from name_to_handle_at, which is right on every kernel: the inode number is not on 5.4.
+ * Container runtimes forbid that call by default: then it is the inode number.
  */
 import { BpfError } from "./errors.ts";
 import { OwnedFd } from "./handles.ts";
+import { kernelVersion } from "./features.ts";
+import { inodeOf } from "./files.ts";
 import { cString, lastErrno, libc } from "./library.ts";
 
 const O_RDONLY_DIRECTORY_CLOEXEC = 0o2200000;
@@ -53,7 +56,15 @@ export function cgroupId(path: string): bigint {
   view.setUint32(0, HANDLE_BYTES, true);
   const mount = new Int32Array(1);
   if (libc().name_to_handle_at(AT_FDCWD, cString(path), handle, mount, 0) !== 0) {
-    throw new BpfError(`read the id of the cgroup ${path}`, lastErrno());
+    const errno = lastErrno();
+    if ((errno === "EPERM" || errno === "ENOSYS") && inodesAreIds()) return inodeOf(path);
+    throw new BpfError(`read the id of the cgroup ${path}`, errno);
   }
   return view.getBigUint64(8, true);
+}
+
+/** From Linux 5.5 on, on 64-bit machines. */
+function inodesAreIds(): boolean {
+  const { major, minor } = kernelVersion();
+  return major > 5 || (major === 5 && minor >= 5);
 }

@@ -14,7 +14,7 @@ const W_OK_X_OK = 3;
 const LOCK_EXCLUSIVE_NOW = 2 | 4;
 const CHUNK_BYTES = 65_536;
 const STATFS_BYTES = 256;
-/** struct dirent of 64-bit glibc: d_type at 18, d_name from 19. */
+/** struct dirent of 64-bit glibc: d_ino at 0, d_type at 18, d_name from 19. */
 const DIRENT_TYPE = 18;
 const DIRENT_NAME = 19;
 const DT_DIR = 4;
@@ -87,6 +87,22 @@ export function listDirectory(path: string): DirectoryEntry[] {
   } finally {
     libc().closedir(directory);
   }
+}
+
+/** Inode number of a folder: what it says of itself, so that of a mount it is the mounted one's. */
+export function inodeOf(path: string): bigint {
+  const directory = libc().opendir(cString(path));
+  if (directory === null) throw new BpfError(`list ${path}`, lastErrno());
+  try {
+    for (let entry = libc().readdir(directory); entry !== null;) {
+      const view = new Deno.UnsafePointerView(entry);
+      if (view.getCString(DIRENT_NAME) === ".") return view.getBigUint64(0);
+      entry = libc().readdir(directory);
+    }
+  } finally {
+    libc().closedir(directory);
+  }
+  throw new BpfError(`read the inode number of ${path}`, "ENOENT");
 }
 
 /** Its parent must exist. @throws {BpfError} EEXIST. @param mode less the umask. */

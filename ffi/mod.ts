@@ -38,6 +38,7 @@ export {
   fileExists,
   FileSystem,
   fileSystemOf,
+  inodeOf,
   isWritableFolder,
   listDirectory,
   makeDirectory,

@@ -1,6 +1,6 @@
 /** Pods' cgroups are found wherever a kubelet puts them. */
 import assert from "node:assert/strict";
-import { cgroupId } from "../../ffi/mod.ts";
+import { cgroupId, inodeOf } from "../../ffi/mod.ts";
 import { EbpfError } from "../../src/agent/ports.ts";
 import { makePorts, resolverOf } from "./support/agent.ts";
 import { makePod, type PodOptions, removePod } from "./support/kubelet.ts";
@@ -17,6 +17,8 @@ kernelTest("both drivers, every QoS class, static Pods, nested roots", async (sa
         const found = await resolverOf(sandbox).resolve(pod.query);
         assert.equal(found.path, pod.path);
         assert.equal(found.id, cgroupId(pod.path));
+        // What the id is taken from where a container may not ask for handles.
+        assert.equal(found.id, inodeOf(pod.path));
         assert.deepEqual(found.descendants, []);
         // The sandbox is one level below the root.
         const depth = pod.path.slice(sandbox.root.length).split("/").length - 1;
