@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { gunzipSync } from "node:zlib";
-import { Btf, hasFeature } from "../../ffi/mod.ts";
+import { Btf, hasFeature, kernelVersion } from "../../ffi/mod.ts";
 import { FIREWALL_OBJECT, SYSCALLS_OBJECT } from "../../bpf/embedded.ts";
 import { FW_LAYOUT, SYS_LAYOUT } from "../../bpf/layout.ts";
 import {
@@ -179,6 +179,12 @@ const PACKETS: readonly Packet[] = [
   { what: "ICMPv6", ip: 6, hex: v6(58, zeros(8)), passes: true },
 ];
 
+/** Before (6.12 is too old, 6.18 is not) a test run shows a cgroup program no byte of the packet. */
+function testRunsSeePackets(): boolean {
+  const { major, minor } = kernelVersion();
+  return major > 6 || (major === 6 && minor >= 18);
+}
+
 kernelTest(
   "crafted packets get the verdict of their port, whatever is around it",
   async (sandbox, t) => {
@@ -197,4 +203,5 @@ kernelTest(
       });
     }
   },
+  testRunsSeePackets() ? [] : ["Linux 6.18"],
 );
