@@ -2,7 +2,7 @@
 DENO ?= scripts/deno
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check manifests docs build bpf bench fmt
+.PHONY: help demo test check manifests docs build bpf bench fmt test-kernels
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ docs: ## Generate the reference pages from the code
 
 build: ## Compile dist/podconfigmap-controller
 	$(DENO) task build
+
+test-kernels: ## Run the kernel tests on Linux 5.10, 6.1 and 6.12 (needs QEMU: see scripts/kernels.ts)
+	$(DENO) run --allow-all --no-check scripts/kernels.ts
 
 bpf: ## Compile the eBPF objects anew (needs clang, llvm and libbpf's headers)
 	$(DENO) run --allow-all --no-check scripts/bpf.ts
