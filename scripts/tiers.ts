@@ -29,7 +29,7 @@ export const TIERS: readonly Tier[] = [
     parallel: true,
     sanitize: true,
     confine: true,
-    timeoutMs: 3 * MINUTE_MS,
+    timeoutMs: 6 * MINUTE_MS,
   },
   {
     name: "simulation",
@@ -37,7 +37,7 @@ export const TIERS: readonly Tier[] = [
     parallel: true,
     sanitize: true,
     confine: true,
-    timeoutMs: 5 * MINUTE_MS,
+    timeoutMs: 10 * MINUTE_MS,
   },
   {
     name: "contract",
@@ -45,7 +45,7 @@ export const TIERS: readonly Tier[] = [
     parallel: false,
     sanitize: false,
     confine: false,
-    timeoutMs: 5 * MINUTE_MS,
+    timeoutMs: 10 * MINUTE_MS,
   },
   {
     name: "kernel",
@@ -53,7 +53,7 @@ export const TIERS: readonly Tier[] = [
     parallel: false,
     sanitize: true,
     confine: false,
-    timeoutMs: 3 * MINUTE_MS,
+    timeoutMs: 6 * MINUTE_MS,
   },
   {
     name: "e2e",
