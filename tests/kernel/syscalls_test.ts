@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { SYS_LAYOUT } from "../../bpf/layout.ts";
 import { Actor } from "./support/actor.ts";
 import { SysFlag } from "./support/programs.ts";
-import { kernelTest } from "./support/sandbox.ts";
+import { kernelTest, lackOf } from "./support/sandbox.ts";
 import { kernelFlags, loadCounter, NUMBERS, SyscallCounter } from "./support/syscalls.ts";
 
 const { sys_latency, sys_latency_key, sys_pid_key } = SYS_LAYOUT.structs;
@@ -66,6 +66,7 @@ kernelTest(
     await actor.do("work", { cgroup: after, steps: [["getppid", 20]] });
     assert.deepEqual(counter.row(0), { getppid: 30 });
   },
+  lackOf("ancestorCgroup"),
 );
 
 kernelTest("calls after a move count for the new cgroup", async (sandbox) => {

@@ -3,7 +3,14 @@
  * nothing else touched. What an earlier run left because it was killed is removed first.
  */
 import assert from "node:assert/strict";
-import { libraryInfo, liveHandles, trackHandles } from "../../../ffi/mod.ts";
+import {
+  type Feature,
+  hasFeature,
+  libraryInfo,
+  liveHandles,
+  minimumKernel,
+  trackHandles,
+} from "../../../ffi/mod.ts";
 import { eventually } from "../../support/eventually.ts";
 
 const PREFIX = "podconfigmap-test-";
@@ -76,6 +83,11 @@ export function kernelTest(
       }
     },
   });
+}
+
+/** For `more` of `kernelTest`: the kernel that brought what this one lacks. */
+export function lackOf(feature: Feature): string[] {
+  return lacking.length > 0 || hasFeature(feature) ? [] : [`Linux ${minimumKernel(feature)}`];
 }
 
 let sandboxes = 0;
