@@ -5,7 +5,7 @@ DENO ?= scripts/deno
 .PHONY: help demo test check manifests docs build bpf bench fmt test-kernels
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## In-memory Kubernetes API, the controller and a short story, on loopback
 	@$(DENO) task demo
