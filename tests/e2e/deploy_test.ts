@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { parse } from "yaml";
+import { NEEDED } from "../../src/agent/adapters/capabilities.ts";
+import { AGENT_LABELS } from "../../src/api/well_known.ts";
 import { type ControlPlane, startControlPlane } from "../support/control_plane.ts";
 import { eventually } from "../support/eventually.ts";
 import { testNeeding } from "../support/requirements.ts";
@@ -86,8 +89,58 @@ testNeeding({
   },
 });
 
-function manifests(folder: string): string {
-  return new URL(`../../deploy/${folder}`, import.meta.url).pathname;
+testNeeding({
+  needs: ["KUBEBUILDER_ASSETS"],
+  name: "deploy/agent/: the manifests are accepted, and grant an agent's requests and no others",
+  async fn() {
+    await using plane = await startControlPlane();
+    await plane.createNamespace("served");
+    await plane.kubectl("apply", "--validate=strict", "-f", manifests(""));
+    const daemonSets = "/apis/apps/v1/daemonsets";
+    assert.deepEqual((await plane.expect("GET", daemonSets)).items, [], "deploy/ has no agent");
+
+    const home = "podconfigmap-agent";
+    await plane.kubectl("apply", "--validate=strict", "-f", manifests("agent/"));
+    const { items: [daemonSet] } = await plane.expect("GET", daemonSets);
+    assert.deepEqual(daemonSet.spec.template.metadata.labels, AGENT_LABELS);
+    const asked = neededByAgent("served");
+    assert.deepEqual(await allowed(plane, home, asked, home), asked);
+    assert.deepEqual(await allowed(plane, home, forbiddenToAgent("served", home), home), []);
+
+    await eventually("the service account exists", async () => {
+      const { status, body } = await createAgentPod(plane, home);
+      assert.equal(status, 201, JSON.stringify(body));
+      return true;
+    });
+  },
+});
+
+Deno.test("deploy/: the controller looks for agents where deploy/agent/ puts them", async () => {
+  const namespace = parse(await Deno.readTextFile(manifests("agent/00-namespace.yaml")));
+  const deployment = parse(await Deno.readTextFile(manifests("deployment.yaml")));
+  const daemonSet = parse(await Deno.readTextFile(manifests("agent/daemonset.yaml")));
+  const [{ env }] = deployment.spec.template.spec.containers;
+  const variable = env.find(({ name }: { name: string }) => name === "AGENT_NAMESPACE");
+  assert.equal(variable?.value, namespace.metadata.name);
+  assert.equal(daemonSet.metadata.namespace, namespace.metadata.name);
+  assert.deepEqual(daemonSet.spec.template.metadata.labels, AGENT_LABELS);
+});
+
+Deno.test("deploy/agent/: an agent has the three capabilities that eBPF takes, and no others", async () => {
+  const { spec: { template: { spec } } } = parse(
+    await Deno.readTextFile(manifests("agent/daemonset.yaml")),
+  );
+  const [{ securityContext }] = spec.containers;
+  assert.deepEqual(securityContext, {
+    allowPrivilegeEscalation: false,
+    readOnlyRootFilesystem: true,
+    capabilities: { drop: ["ALL"], add: [...NEEDED] },
+  });
+  assert.equal(spec.hostPID, undefined);
+});
+
+function manifests(path: string): string {
+  return new URL(`../../deploy/${path}`, import.meta.url).pathname;
 }
 
 /** Both replicas pass admission, Pod Security "restricted" included. */
@@ -108,11 +161,60 @@ async function assertAccess(
   assert.deepEqual(await allowed(plane, home, forbidden(served, home)), []);
 }
 
-/** The part of `accesses` that the controller's service account in `home` has. */
+/** Every request an agent makes, in the namespaces it serves. */
+function neededByAgent(served: string): Access[] {
+  const group = "podconfig.example.com";
+  return [
+    { verb: "list", resource: "pods", namespace: served },
+    { verb: "watch", resource: "pods", namespace: served },
+    { verb: "patch", resource: "pods", subresource: "status", namespace: served },
+    { verb: "list", group, resource: "podconfigmapconfigs", namespace: served },
+    { verb: "watch", group, resource: "podconfigmapconfigs", namespace: served },
+    { verb: "create", group: "events.k8s.io", resource: "events", namespace: served },
+    { verb: "patch", group: "events.k8s.io", resource: "events", namespace: served },
+  ];
+}
+
+/** What the controller may and an agent need not, and what nobody of ours may. */
+function forbiddenToAgent(served: string, home: string): Access[] {
+  const group = "podconfig.example.com";
+  const configMaps = ["get", "list", "watch", "create", "patch", "delete"];
+  return [
+    ...forbidden(served, home),
+    ...configMaps.map((verb) => ({ verb, resource: "configmaps", namespace: served })),
+    { verb: "get", resource: "pods", namespace: served },
+    { verb: "update", resource: "pods", subresource: "status", namespace: served },
+    { verb: "create", resource: "pods", subresource: "exec", namespace: served },
+    {
+      verb: "patch",
+      group,
+      resource: "podconfigmapconfigs",
+      subresource: "status",
+      namespace: served,
+    },
+    { verb: "create", group: "coordination.k8s.io", resource: "leases", namespace: home },
+    { verb: "list", resource: "nodes", namespace: "" },
+    { verb: "patch", resource: "nodes", subresource: "status", namespace: "" },
+  ];
+}
+
+/** What the DaemonSet's controller would make on a node; nothing is kept. */
+async function createAgentPod(plane: ControlPlane, namespace: string) {
+  const { spec: { template } } = parse(await Deno.readTextFile(manifests("agent/daemonset.yaml")));
+  return await plane.request("POST", `/api/v1/namespaces/${namespace}/pods?dryRun=All`, {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "agent", labels: template.metadata.labels },
+    spec: template.spec,
+  });
+}
+
+/** The part of `accesses` that the service account in `home` has. */
 async function allowed(
   plane: ControlPlane,
   home: string,
   accesses: readonly Access[],
+  account = "podconfigmap-controller",
 ): Promise<Access[]> {
   const granted: Access[] = [];
   for (const access of accesses) {
@@ -121,7 +223,7 @@ async function allowed(
       "/apis/authorization.k8s.io/v1/subjectaccessreviews",
       {
         spec: {
-          user: `system:serviceaccount:${home}:podconfigmap-controller`,
+          user: `system:serviceaccount:${home}:${account}`,
           groups: ["system:serviceaccounts", `system:serviceaccounts:${home}`],
           resourceAttributes: access,
         },
