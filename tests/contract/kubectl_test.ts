@@ -46,7 +46,12 @@ class Bench implements AsyncDisposable {
   async try(args: string[], options: { stdin?: string; editor?: string } = {}) {
     const { stdin, editor } = options;
     return await run(KUBECTL ?? "kubectl", [...this.flags, ...args], {
-      env: { KUBECONFIG: "/dev/null", ...(editor === undefined ? {} : { KUBE_EDITOR: editor }) },
+      env: {
+        KUBECONFIG: "/dev/null",
+        // `kubectl edit` keeps a copy of what the server refused.
+        TMPDIR: this.#dir.path,
+        ...(editor === undefined ? {} : { KUBE_EDITOR: editor }),
+      },
       ...(stdin === undefined ? {} : { stdin }),
     });
   }
