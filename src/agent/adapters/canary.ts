@@ -27,7 +27,7 @@ const HOST = "127.0.0.1";
 const REFUSED_AFTER_MS = 300;
 const CONNECTED_AFTER_MS = 5_000;
 const { fw_direction, fw_protocol } = FW_LAYOUT.enums;
-/** The canary is alone: its maps are as small as the kernel allows. */
+/** The canary is alone, and reports nothing: its maps are as small as the kernel allows. */
 const SMALL_MAPS = { flows: 16, node_addresses: 1 } as const;
 
 export class LoopbackCanary implements Canary {
@@ -98,6 +98,7 @@ async function attachBlocking(directory: CgroupDirectory, port: number): Promise
     object.setGlobal("settings", encodeSettings(settings));
     for (const name of object.programNames) object.setAutoload(name, name === "fw_in");
     for (const [map, entries] of Object.entries(SMALL_MAPS)) object.setMaxEntries(map, entries);
+    object.setAutocreate("events", false);
   });
   await duringAsync("load", () => object.load());
   using owned = new DisposableStack();

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { missingCapabilities, parseCapabilities } from "./capabilities.ts";
 import { candidates, levelBits } from "./cgroups.ts";
 import { parseMounts } from "./mounts.ts";
-import { addressHex } from "./node_addresses.ts";
 
 Deno.test("mounts of cgroups are read with their version and root", () => {
   const text = [
@@ -49,14 +48,6 @@ Deno.test("missing capabilities are named; SYS_ADMIN stands for two of them", ()
   assert.deepEqual(missing("000000c000001000"), []);
   assert.deepEqual(missing("0000000000200000"), ["NET_ADMIN"]);
   assert.deepEqual(missing("000001ffffffffff"), []);
-});
-
-Deno.test("addresses become 16 bytes", () => {
-  assert.equal(addressHex("10.77.0.1"), "00000000000000000000ffff0a4d0001");
-  assert.equal(addressHex("fe80::1%eth0"), "fe800000000000000000000000000001");
-  assert.equal(addressHex("::FFFF:10.77.0.1"), "00000000000000000000ffff0a4d0001");
-  assert.equal(addressHex("2001:db8:1:2:3:4:5:6"), "20010db8000100020003000400050006");
-  assert.equal(addressHex("::"), "0".repeat(32));
 });
 
 Deno.test("where the root is out of sight, Pods may be at any deeper level", () => {

@@ -68,7 +68,7 @@ export class LibbpfFirewall implements FirewallPort {
     const usable = before?.spec !== undefined && before.cgroupId === cgroup.id;
     if (before !== undefined && !usable) during("bpffs", () => removeTree(instance.folder));
     await applyInstance(instance, { cgroup, spec }, {
-      kernelFlags: this.#kernelFlags(),
+      kernelFlags: firewallKernelFlags(),
       hashSeed: this.#hashSeed,
       share: (object) => this.#share(object),
     });
@@ -129,11 +129,6 @@ export class LibbpfFirewall implements FirewallPort {
     this.#pending = [];
   }
 
-  #kernelFlags(): number {
-    return (hasFeature("coarseClock") ? FwFlag.FW_FLAG_COARSE_CLOCK : 0) |
-      FwFlag.FW_FLAG_EVENTS;
-  }
-
   /** What is pinned is shared; what is not is made, and pinned, by loading. */
   #share(object: BpfObject): void {
     for (const [map, pin] of Object.entries(SHARED_MAPS)) {
@@ -169,6 +164,12 @@ export class LibbpfFirewall implements FirewallPort {
       }
     });
   }
+}
+
+/** Flags for what this kernel has. */
+export function firewallKernelFlags(): number {
+  return (hasFeature("coarseClock") ? FwFlag.FW_FLAG_COARSE_CLOCK : 0) |
+    (hasFeature("ringBuffer") ? FwFlag.FW_FLAG_EVENTS : 0);
 }
 
 /** A synchronous answer as the port's promise: what it throws is a rejection. */

@@ -2,7 +2,7 @@
 import { gunzipSync } from "node:zlib";
 import { FIREWALL_OBJECT, SYSCALLS_OBJECT } from "../../../bpf/embedded.ts";
 import { FW_LAYOUT, SYS_LAYOUT } from "../../../bpf/layout.ts";
-import { BpfObject, Btf, type GlobalVariable } from "../../../ffi/mod.ts";
+import { BpfObject, Btf, type Feature, type GlobalVariable, hasFeature } from "../../../ffi/mod.ts";
 import { sha256Hex } from "../../lib/hash.ts";
 
 const OBJECTS = {
@@ -25,11 +25,24 @@ export function objectBytes(name: ObjectName): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** @throws LayoutError when the object is not the one that this program was written for. */
+/** Maps of a type that not every kernel has. Without them the programs do what else they do. */
+const MAPS_BY_FEATURE: Readonly<Record<ObjectName, Readonly<Record<string, Feature>>>> = {
+  firewall: { events: "ringBuffer" },
+  syscalls: { starts: "taskStorage" },
+};
+
+/**
+ * Maps that this kernel cannot make are left out of it.
+ *
+ * @throws LayoutError when the object is not the one that this program was written for.
+ */
 export function openObject(name: ObjectName): BpfObject {
   const object = BpfObject.open(objectBytes(name), name);
   try {
     object.checkLayout(OBJECTS[name].prefix, OBJECTS[name].layout);
+    for (const [map, feature] of Object.entries(MAPS_BY_FEATURE[name])) {
+      if (!hasFeature(feature)) object.setAutocreate(map, false);
+    }
     return object;
   } catch (error) {
     object.close();

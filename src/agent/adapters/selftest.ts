@@ -18,6 +18,7 @@ import { LoopbackCanary } from "./canary.ts";
 import { missingCapabilities, ownCapabilities } from "./capabilities.ts";
 import { KubeletCgroups, unifiedMounts } from "./cgroups.ts";
 import { isOldKernel, NEEDED_FEATURES, OLDEST_KERNEL } from "./loader.ts";
+import { firewallKernelFlags } from "./firewall.ts";
 import { encodeSettings as encodeFirewall, FwFlag } from "./firewall_values.ts";
 import { cgroupMounts } from "./mounts.ts";
 import { OBJECT_NAMES, type ObjectName, openObject } from "./objects.ts";
@@ -154,7 +155,6 @@ async function loadAlone(objectName: ObjectName, programName: string): Promise<O
   if (objectName === "syscalls") {
     object.setMaxEntries("counts", 1);
     object.setMaxEntries("errors", 1);
-    if (!hasFeature("taskStorage")) object.setAutocreate("starts", false);
   }
   await object.load();
   using program = object.program(programName);
@@ -166,9 +166,8 @@ async function loadAlone(objectName: ObjectName, programName: string): Promise<O
 
 function fullSettings(object: ObjectName): Uint8Array<ArrayBuffer> {
   if (object === "firewall") {
-    const coarse = hasFeature("coarseClock") ? FwFlag.FW_FLAG_COARSE_CLOCK : 0;
     const flags = FwFlag.FW_FLAG_INGRESS | FwFlag.FW_FLAG_EGRESS | FwFlag.FW_FLAG_OTHER_BLOCK |
-      FwFlag.FW_FLAG_EVENTS | coarse;
+      firewallKernelFlags();
     return encodeFirewall({ podId: 1n, flags, hashSeed: 0n });
   }
   const asked = SysFlag.SYS_FLAG_ERRORS | SysFlag.SYS_FLAG_LATENCY | SysFlag.SYS_FLAG_PIDS;

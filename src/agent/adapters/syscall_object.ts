@@ -107,7 +107,6 @@ export class SyscallObject {
     using object = during("load", () => openObject("syscalls"));
     const remade = during("load", () => {
       object.setGlobal("settings", encodeSettings(wanted, this.#compat));
-      if (!hasFeature("taskStorage")) object.setAutocreate("starts", false);
       return this.#shareMaps(object, wanted);
     });
     await duringAsync("load", () => object.load());
