@@ -76,7 +76,7 @@ async function run(invocation: Invocation): Promise<number> {
     case "agent":
       return await agent(invocation, shell, stopSignal());
     case "cleanup":
-      return cleanup(invocation.options, shell);
+      return await cleanup(invocation.options, shell, stopSignal());
     case "controller":
       return await controller(invocation, shell, stopSignal());
     case "demo":

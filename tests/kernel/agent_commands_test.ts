@@ -78,8 +78,26 @@ kernelTest("prepare-node gives the folder away; cleanup leaves nothing", async (
   const left = [...Deno.readDirSync(sandbox.bpffs)].map(({ name }) => name);
   assert.deepEqual(left.filter((name) => !name.endsWith(".debug")), []);
   const again = await run(sandbox, ["cleanup", ...args]);
-  assert.deepEqual([again.code, again.out], [0, `nothing was pinned in ${folder}\n`]);
+  const nothing = `nothing was pinned in ${folder}\n`;
+  assert.deepEqual([again.code, again.out], [0, nothing]);
+  assert.deepEqual(await stopOnceSaid(nothing, ["cleanup", "--hold", ...args]), 0);
 });
+
+/** Ends a command with SIGTERM when it has said `expected`, and returns its exit code. */
+async function stopOnceSaid(expected: string, args: readonly string[]): Promise<number> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--allow-all", "--no-check", MAIN, ...args],
+    stdout: "piped",
+  }).spawn();
+  let said = "";
+  for await (const bytes of child.stdout) {
+    said += new TextDecoder().decode(bytes);
+    if (said === expected) child.kill("SIGTERM");
+  }
+  const { code, signal } = await child.status;
+  assert.deepEqual([said, signal], [expected, null]);
+  return code;
+}
 
 kernelTest("prepare-node makes nothing outside of a bpffs", async (sandbox) => {
   const plain = await Deno.makeTempDir();

@@ -94,6 +94,15 @@ export const EBPF_OPTIONS = [
     group: "eBPF",
   },
   {
+    key: "hold",
+    flag: "hold",
+    type: "bool",
+    default: "false",
+    description: "Once done, wait to be stopped, as a Pod of a DaemonSet must",
+    commands: ["cleanup"],
+    group: "eBPF",
+  },
+  {
     key: "ownerUid",
     flag: "owner-uid",
     type: "int",
