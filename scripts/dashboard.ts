@@ -60,7 +60,7 @@ const STATE: Row = {
     stat("Leader", `sum(${P}leader_election_master_status)`, {
       description: "1: one replica works. 0: nobody does. 2: for a moment at a takeover.",
     }),
-    stat("Replicas", `sum(up{job="podconfigmap-controller"})`),
+    stat("Replicas", `sum(up{job="podconfigmap-controller-metrics"})`),
     stat("PodConfigMapConfigs not Ready", `count(${P}pcmc_status${WATCHED} == 0) or vector(0)`),
     stat("ConfigMaps in place", `sum(${P}active_configmaps${WATCHED})`),
     stat("Longest lag, p99", quantile(0.99, "event_to_write_seconds"), {
@@ -199,7 +199,7 @@ const EBPF_STATE: Row = {
       "Nodes whose firewall let something through",
       `count(${P}ebpf_canary_ok == 0) or vector(0)`,
     ),
-    stat("Agents", `sum(up{job="podconfigmap-agent"})`),
+    stat("Agents", `sum(up{job="podconfigmap-agent-metrics"})`),
     graph("Pods that are not as wanted, by reason", {
       "{{node}} {{error_type}}": `sum by (node, error_type) (${P}ebpf_failing_pods${ON_NODE})`,
     }, { width: 8 }),
@@ -301,7 +301,7 @@ export function dashboard(): unknown {
       list: [
         { name: "datasource", type: "datasource", query: "prometheus", label: "Prometheus" },
         labelVariable("namespace", `${P}active_configmaps`),
-        labelVariable("node", 'up{job="podconfigmap-agent"}'),
+        labelVariable("node", 'up{job="podconfigmap-agent-metrics"}'),
       ],
     },
     panels: layOut(ROWS),
