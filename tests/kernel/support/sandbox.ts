@@ -15,8 +15,8 @@ import { eventually } from "../../support/eventually.ts";
 
 const PREFIX = "podconfigmap-test-";
 
-/** What this machine lacks for these tests. */
-function missing(): string[] {
+/** What this machine lacks to load and attach programs in a sandbox. */
+export function missingForKernel(): string[] {
   const lacks: string[] = [];
   if (Deno.build.os !== "linux" || Deno.uid() !== 0) return ["root on Linux"];
   if (cgroupMount() === undefined) lacks.push("a cgroup2 mount");
@@ -42,7 +42,7 @@ function hasCapability(bit: bigint): boolean {
   return (BigInt(`0x${mask}`) >> bit & 1n) === 1n;
 }
 
-function onPath(tool: string): boolean {
+export function onPath(tool: string): boolean {
   return (Deno.env.get("PATH") ?? "").split(":").some((folder) => {
     try {
       return Deno.statSync(`${folder}/${tool}`).isFile;
@@ -59,7 +59,7 @@ function cgroupMount(): string | undefined {
     ?.[1];
 }
 
-const lacking = missing();
+const lacking = missingForKernel();
 
 /** `Deno.test` for tests that need the kernel; skipped with what is missing, here or in `more`. */
 export function kernelTest(
