@@ -1,10 +1,8 @@
-/** The Pod condition: what is to be said, and the patch that says it. Pure. */
-import { formatTime } from "../api/conditions.ts";
-import { POD_CONDITION_EBPF } from "../api/well_known.ts";
+/** What is to be said in the condition of a Pod of this node. Pure. */
 import { formatReport } from "../domain/ebpf_report.ts";
 import type { WantedPrograms } from "../domain/ebpf_wanted.ts";
-import type { NodePod, PodCondition } from "../domain/node_pod.ts";
-import type { Patch } from "../runtime/api_client.ts";
+import type { PodCondition } from "../domain/node_pod.ts";
+import { notRequired } from "../domain/pod_condition.ts";
 import type { EbpfError, ProgramType } from "./ports.ts";
 
 export interface ProgramFailure {
@@ -28,15 +26,7 @@ export function desiredCondition(
     const message = formatReport({ revision, failed, text: sentence(text) });
     return { status: "False", reason: first.error.reason, message };
   }
-  if (pcmcs.length === 0) {
-    if (!options.gated) return undefined;
-    const text = "No PodConfigMapConfig asks for eBPF programs.";
-    return {
-      status: "True",
-      reason: "NotRequired",
-      message: formatReport({ revision, failed: [], text }),
-    };
-  }
+  if (pcmcs.length === 0) return options.gated ? notRequired(revision) : undefined;
   const text = `All programs are in place.${unknownNames(wanted, options.architecture)}`;
   return {
     status: "True",
@@ -67,34 +57,4 @@ function unknownNames({ unknownSyscalls }: WantedPrograms, architecture: string)
 
 function sentence(text: string): string {
   return /[.!?]$/.test(text) ? text : `${text}.`;
-}
-
-export function sameCondition(
-  one: PodCondition | undefined,
-  other: PodCondition | undefined,
-): boolean {
-  return one?.status === other?.status && one?.reason === other?.reason &&
-    one?.message === other?.message;
-}
-
-/**
- * A strategic merge patch, which leaves the kubelet's conditions alone; the uid keeps it from another Pod of
- * that name. `lastTransitionTime` moves only with the status. `nowMs`: wall clock.
- */
-export function conditionPatch(
-  pod: Pick<NodePod, "uid" | "condition">,
-  next: PodCondition | undefined,
-  nowMs: number,
-): Patch {
-  const type = POD_CONDITION_EBPF;
-  const moved = next !== undefined && next.status !== pod.condition?.status;
-  const condition = next === undefined ? { $patch: "delete", type } : {
-    type,
-    ...next,
-    ...(moved ? { lastTransitionTime: formatTime(nowMs) } : {}),
-  };
-  return {
-    contentType: "application/strategic-merge-patch+json",
-    body: { metadata: { uid: pod.uid }, status: { conditions: [condition] } },
-  };
 }

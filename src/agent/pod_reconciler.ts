@@ -18,6 +18,7 @@ import {
   type PodCondition,
   projectNodePod,
 } from "../domain/node_pod.ts";
+import { conditionPatch, sameCondition } from "../domain/pod_condition.ts";
 import { syscallTable } from "../domain/syscall_table.ts";
 import type { ApiClient } from "../runtime/api_client.ts";
 import type { Outcome } from "../runtime/controller.ts";
@@ -25,12 +26,7 @@ import type { EventRecorder } from "../runtime/event_recorder.ts";
 import { Pace } from "../runtime/pace.ts";
 import { objectKey } from "../runtime/resource.ts";
 import type { Collector } from "./collector.ts";
-import {
-  conditionPatch,
-  desiredCondition,
-  type ProgramFailure,
-  sameCondition,
-} from "./condition.ts";
+import { desiredCondition, type ProgramFailure } from "./condition.ts";
 import { asEbpfError } from "./kernel.ts";
 import type { NodeCaches } from "./node_caches.ts";
 import { EbpfError, type FailureReason, type PodCgroup } from "./ports.ts";

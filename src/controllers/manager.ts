@@ -97,7 +97,7 @@ export class Manager {
   }
 
   async #lead(signal: AbortSignal, beforeWrite: () => void): Promise<void> {
-    const { rest, clock, random, log, runtimeMetrics, settings } = this.#dependencies;
+    const { rest, clock, random, log, runtimeMetrics, service, settings } = this.#dependencies;
     const api = new ApiClient({
       rest: rest.api,
       clock,
@@ -121,7 +121,11 @@ export class Manager {
     });
     this.#term = term;
     try {
-      await Promise.all([term.run(signal), recorder.run(signal)]);
+      await Promise.all([
+        term.run(signal),
+        recorder.run(signal),
+        service?.lead(signal, beforeWrite),
+      ]);
     } finally {
       this.#term = undefined;
     }

@@ -24,6 +24,7 @@ import type { ConfigMapWriter } from "./config_map_writer.ts";
 import type { Ledger, PairState } from "./ledger.ts";
 import { type PairResult, type PodResult, summarise } from "./pod_result.ts";
 import type { PodDocuments } from "./pod_documents.ts";
+import type { UnservedPods } from "./unserved_pods.ts";
 
 /** Kubernetes' garbage collector gets this long to remove the ConfigMaps of a deleted Pod. */
 export const LEFTOVER_GRACE_MS = 60_000;
@@ -45,8 +46,10 @@ export interface PodReconcilerOptions {
   readonly ledger: Ledger;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Whether the node has a ready eBPF agent. */
+  /** Whether the node is served by an eBPF agent. */
   readonly served: (nodeName: string) => boolean;
+  /** Absent: what is unserved is nobody's to tell but in ConfigMaps and statuses. */
+  readonly unserved?: UnservedPods | undefined;
   /** Failures in a row of that key. */
   readonly failures: (podKey: string) => number;
   /** So many of them are worth telling in the status. */
@@ -70,7 +73,7 @@ export class PodReconciler {
   }
 
   async reconcile(key: string, signal: AbortSignal): Promise<PodResult> {
-    const { caches, documents, served } = this.#options;
+    const { caches, documents, served, unserved } = this.#options;
     const [namespace, podName] = splitKey(key);
     const pod = caches.pods.get(key);
     const observed = caches.configMaps.byIndex("pod", key);
@@ -91,7 +94,8 @@ export class PodReconciler {
     const pairs = plan.pairs.map((pair) => this.#applyPair(key, pair, signal));
     const removals = plan.removals.map((removal) => this.#remove(namespace, removal, signal));
     const leftovers = this.#removeLeftovers(key, plan.leftovers, signal);
-    const results = await Promise.allSettled([...pairs, ...removals, leftovers]);
+    const told = unserved === undefined ? [] : [unserved.report(pod, signal)];
+    const results = await Promise.allSettled([...pairs, ...removals, leftovers, ...told]);
     return summarise(results);
   }
 

@@ -36,6 +36,17 @@ export interface ControllerSettings {
   readonly reconciliationTimeoutMs: number;
 }
 
+/** Where programs run on the leader's node alone: that node's agent, in this process. */
+export interface LeaderService {
+  readonly nodeName: string;
+  /** The node is as wanted. */
+  readonly ready: boolean;
+  /** `changed` is called when {@link ready} has changed, until disposed. */
+  subscribe(changed: () => void): Disposable;
+  /** Works for the node while this process leads, and until `signal` aborts. `assertLeading`: the fence of its writes. */
+  lead(signal: AbortSignal, assertLeading: () => void): Promise<void>;
+}
+
 /** Domain metrics; label values are object names or closed sets. */
 export interface DomainMetrics {
   configMapOperation(
@@ -80,5 +91,7 @@ export interface ControllerDependencies {
       observeQueue(queue: Pick<WorkQueue, "name" | "unfinished">): Disposable;
     };
   };
+  /** Absent: agents' Pods tell which nodes are served. */
+  readonly service?: LeaderService;
   readonly settings: ControllerSettings;
 }

@@ -24,7 +24,9 @@ import { Ledger } from "./ledger.ts";
 import type { PodDocuments } from "./pod_documents.ts";
 import { PcmcReconciler } from "./pcmc_reconciler.ts";
 import { PodReconciler } from "./pod_reconciler.ts";
+import { ServedNodes } from "./served_nodes.ts";
 import type { ControllerDependencies } from "./settings.ts";
+import { UnservedPods } from "./unserved_pods.ts";
 
 /** Pace of a key whose fast tries are used up. */
 const SLOW_RETRY_MS = 30_000;
@@ -45,14 +47,16 @@ export class Term {
   readonly #pcmcQueue: WorkQueue;
   readonly #podController: Controller;
   readonly #pcmcController: Controller;
+  readonly #served: ServedNodes;
   /** Pod keys with unwritten changes -> monotonic ms of the first of them. */
   readonly #staleSince = new Map<string, number>();
 
   constructor(options: TermOptions) {
     const { dependencies, caches, documents, api, recorder } = options;
-    const { clock, settings, runtimeMetrics } = dependencies;
+    const { clock, settings, runtimeMetrics, service } = dependencies;
     this.#dependencies = dependencies;
     this.#caches = caches;
+    this.#served = this.#createServed();
     const metrics = runtimeMetrics.queues;
     this.#podQueue = new WorkQueue({ name: "pod", clock, ...(metrics && { metrics }) });
     this.#pcmcQueue = new WorkQueue({ name: "pcmc", clock, ...(metrics && { metrics }) });
@@ -65,7 +69,8 @@ export class Term {
       ledger: this.#ledger,
       clock,
       log,
-      served: (nodeName) => caches.pods.countByIndex("served", nodeName) > 0,
+      served: (nodeName) => this.#served.has(nodeName),
+      unserved: service && new UnservedPods({ api, caches, clock, nodeName: service.nodeName }),
       failures: (podKey) => this.#podQueue.failures(podKey),
       maxRetries: settings.maxRetries,
       pairChanged: (pcmcKey) => {
@@ -100,6 +105,8 @@ export class Term {
     const { queues } = this.#dependencies.runtimeMetrics;
     using _pods = queues?.observeQueue(this.#podQueue);
     using _pcmcs = queues?.observeQueue(this.#pcmcQueue);
+    using _service = this.#follow();
+    using _served = this.#served;
     this.#lookAtEverything();
     try {
       await Promise.all([
@@ -132,16 +139,35 @@ export class Term {
 
   /** A node has got a ready agent, or lost it: its Pods are no longer served as they were. */
   #agentChanged(before: PodFacts | undefined, after: PodFacts | undefined): void {
-    const { namespace = "" } = this.#dependencies.settings.agents ?? {};
+    const { settings, service } = this.#dependencies;
+    if (service !== undefined) return;
+    const { namespace = "" } = settings.agents ?? {};
     const was = before && servedNode(before, namespace);
     const is = after && servedNode(after, namespace);
     if (was === is) return;
-    for (const node of [was, is]) {
-      if (node === undefined) continue;
-      for (const pod of this.#caches.pods.byIndex("node", node)) {
+    for (const node of [was, is]) if (node !== undefined) this.#served.agentChanged(node);
+  }
+
+  #createServed(): ServedNodes {
+    const { clock, service } = this.#dependencies;
+    const { pods } = this.#caches;
+    const ready = service === undefined
+      ? (nodeName: string) => pods.countByIndex("served", nodeName) > 0
+      : (nodeName: string) => nodeName === service.nodeName && service.ready;
+    const changed = (nodeName: string) => {
+      for (const pod of pods.byIndex("node", nodeName)) {
         this.#enqueuePod(objectKey(pod.namespace, pod.name), true);
       }
-    }
+    };
+    return new ServedNodes({ clock, ready, changed });
+  }
+
+  /** The agent of this process starts with the term: until it has looked around it has its grace. */
+  #follow(): Disposable | undefined {
+    const { service } = this.#dependencies;
+    if (service === undefined) return undefined;
+    this.#served.agentChanged(service.nodeName);
+    return service.subscribe(() => this.#served.agentChanged(service.nodeName));
   }
 
   pcmcChanged({ key, before, after }: Change<PcmcView>): void {

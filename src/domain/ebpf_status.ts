@@ -2,6 +2,7 @@
 import { AGENT_LABELS } from "../api/well_known.ts";
 import { parseReport } from "./ebpf_report.ts";
 import type { PodFacts } from "./model.ts";
+import { NODE_UNSERVED } from "./pod_condition.ts";
 
 /**
  * - `pending`: the Pod has no node yet, or its agent has not reported on the configs as they are now
@@ -33,7 +34,8 @@ export function ebpfStatus(pod: PodFacts, expected: EbpfExpectation): EbpfStatus
   if (failed) return "failed";
   if (pod.nodeName === "") return "pending";
   if (!served) return "unserved";
-  if (current === undefined) return "pending";
+  // What was said while nobody served the node says nothing of those who do now.
+  if (current === undefined || pod.ebpf?.reason === NODE_UNSERVED) return "pending";
   return pod.ebpf?.status === "True" || pod.ebpf?.status === "False" ? "applied" : "pending";
 }
 

@@ -33,6 +33,8 @@ export interface PodFacts extends ObjectIdentity {
   readonly ready: boolean;
   /** Condition `podconfig.example.com/EbpfApplied`, where an agent reported one. */
   readonly ebpf?: { readonly status: string; readonly reason: string; readonly message: string };
+  /** The Pod names that condition as a readiness gate; absent: it does not. */
+  readonly gated?: boolean;
 }
 
 /** What is kept of a `v1/ConfigMap`: enough to tell whose it is and whether it is as desired. */

@@ -48,7 +48,10 @@ interface PartialMetadata {
 
 interface PartialPod {
   readonly metadata?: PartialMetadata;
-  readonly spec?: { readonly nodeName?: string };
+  readonly spec?: {
+    readonly nodeName?: string;
+    readonly readinessGates?: readonly { readonly conditionType?: string }[] | null;
+  };
   readonly status?: {
     readonly phase?: string;
     readonly conditions?:
@@ -86,6 +89,7 @@ export function projectPod(object: unknown): PodFacts {
   const { metadata = {}, spec, status } = object as PartialPod;
   const conditions = status?.conditions ?? [];
   const ebpf = conditions.find(({ type }) => type === POD_CONDITION_EBPF);
+  const gated = spec?.readinessGates?.some((gate) => gate.conditionType === POD_CONDITION_EBPF);
   return {
     ...identityOf(metadata),
     labels: metadata.labels ?? NOTHING,
@@ -99,6 +103,7 @@ export function projectPod(object: unknown): PodFacts {
     ...(ebpf && {
       ebpf: { status: ebpf.status, reason: ebpf.reason ?? "", message: ebpf.message ?? "" },
     }),
+    ...(gated && { gated }),
   };
 }
 

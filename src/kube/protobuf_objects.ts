@@ -40,7 +40,12 @@ export const objectMeta: Message = {
   13: many("ownerReferences", ownerReference),
 };
 
-export const podSpec: Message = { 10: text("nodeName") };
+const podReadinessGate: Message = { 1: text("conditionType") };
+
+export const podSpec: Message = {
+  10: text("nodeName"),
+  28: many("readinessGates", podReadinessGate),
+};
 
 const podCondition: Message = {
   1: always(text("type")),
@@ -51,7 +56,7 @@ const podCondition: Message = {
 
 export const podStatus: Message = { 1: text("phase"), 2: many("conditions", podCondition) };
 
-/** `v1/Pod`: metadata, spec.nodeName, status.phase, status.conditions. */
+/** `v1/Pod`: metadata, spec.nodeName, spec.readinessGates, status.phase, status.conditions. */
 export const pod: Message = {
   1: one("metadata", objectMeta),
   2: one("spec", podSpec),

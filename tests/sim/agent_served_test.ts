@@ -94,6 +94,13 @@ function view(world: AgentWorld) {
   };
 }
 
+function resourceVersions(world: AgentWorld): string[] {
+  return [
+    world.cluster.get("v1", "ConfigMap", "ns", "pod-a-from-web-cfg"),
+    world.cluster.get("podconfig.example.com/v1alpha1", "PodConfigMapConfig", "ns", "web"),
+  ].map((object) => object?.metadata.resourceVersion ?? "none");
+}
+
 Deno.test("what agents do is seen in ConfigMaps and in the PodConfigMapConfig, and what no agent does, too", async () => {
   const world = new AgentWorld(3);
   world.pcmc("web", FIREWALL);
@@ -121,12 +128,21 @@ Deno.test("what agents do is seen in ConfigMaps and in the PodConfigMapConfig, a
   await world.clock.advance(10_000);
   assert.deepEqual(view(world), { configMap: "applied", reason: "Applied" });
 
+  // A restart of the agent: nothing is written.
+  const before = resourceVersions(world);
   await setReady(world, false);
+  await world.clock.advance(25_000);
+  await setReady(world, true);
+  await world.clock.advance(60_000);
+  assert.deepEqual(resourceVersions(world), before);
+
+  await setReady(world, false);
+  await world.clock.advance(30_000);
   assert.deepEqual(view(world), { configMap: "unserved", reason: "NoAgent" });
   await setReady(world, true);
   assert.equal(view(world).configMap, "applied");
   await world.send("DELETE", "/api/v1/namespaces/system/pods/agent-x", { gracePeriodSeconds: 0 });
-  await world.clock.advance(1_000);
+  await world.clock.advance(31_000);
   assert.equal(view(world).configMap, "unserved");
 
   // The rules hold all the while.
