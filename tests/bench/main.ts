@@ -11,21 +11,12 @@
  * Needs KUBEBUILDER_ASSETS and Linux.
  */
 import { controllerCommand } from "../support/controller.ts";
+import { addRecord } from "./record.ts";
 import { markdown, type Results } from "./report.ts";
 import { coldConvergence, eventLatency, fanOut, warmRestart } from "./scenarios.ts";
 import { commitName, Stage } from "./stage.ts";
 
 const SCENARIOS = ["cold", "warm", "latency", "fanout", "scale"];
-const RECORD = "docs/performance.md";
-const INTRODUCTION = `<!-- deno-fmt-ignore-file -->
-
-# Performance
-
-What \`deno task bench\` measured, newest first. Machines differ and these are shared with the API
-server: compare the controller with the raw generator of the same run (32 keep-alive writers that
-create the same ConfigMaps and do nothing else), not times of different runs.
-`;
-
 interface Options {
   pods: number;
   pairs: number;
@@ -128,25 +119,8 @@ async function main(): Promise<void> {
   const path = `.bench/${results.date}-${results.commit}`;
   await Deno.writeTextFile(`${path}.json`, `${json}\n`);
   await Deno.writeTextFile(`${path}.md`, table);
-  if (options.record) await record(table, json);
+  if (options.record) await addRecord({ table, json });
   say(`\n${table}`);
-}
-
-/** Newest first, below the page's introduction. */
-async function record(table: string, json: string): Promise<void> {
-  const page = await Deno.readTextFile(RECORD).catch((error) => {
-    if (error instanceof Deno.errors.NotFound) return INTRODUCTION;
-    throw error;
-  });
-  const first = page.indexOf("\n## ");
-  const at = first < 0 ? page.length : first + 1;
-  const gap = first < 0 ? "\n" : "";
-  const details =
-    `<details><summary>JSON</summary>\n\n\`\`\`json\n${json}\n\`\`\`\n\n</details>\n\n`;
-  await Deno.writeTextFile(
-    RECORD,
-    page.slice(0, at) + gap + table + "\n" + details + page.slice(at),
-  );
 }
 
 function say(line: string): void {
