@@ -2,7 +2,7 @@
 DENO ?= scripts/deno
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check manifests docs build bpf bench fmt test-kernels
+.PHONY: help demo test check manifests docs build image rootfs bpf bench fmt test-kernels
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,12 @@ docs: ## Generate the reference pages from the code
 
 build: ## Compile dist/podconfigmap-controller
 	$(DENO) task build
+
+image: ## Build the image of controller and agent: dist/image.tar (needs Debian or Ubuntu, buildah, a C compiler)
+	$(DENO) task image
+
+rootfs: ## Put together what deploy/image/Containerfile takes, for a container engine of your own
+	$(DENO) task image --rootfs
 
 test-kernels: ## Run the kernel tests on Linux 5.10, 6.1 and 6.12 (needs QEMU: see scripts/kernels.ts)
 	$(DENO) run --allow-all --no-check scripts/kernels.ts

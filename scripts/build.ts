@@ -1,18 +1,21 @@
 /**
  * Builds the program into one executable: bundle, stamp, compile.
  *
- *     deno task build [--output PATH] [--image]
+ *     deno task build [--output PATH] [--image] [--target amd64|arm64]
  *
  * - Default output: dist/podconfigmap-controller. It has the version, commit and target inside,
  *   fixed rights and a fixed heap limit, and needs neither Deno nor the sources.
- * - `--image` leaves out the right that only a workstation needs: to run credential plugins of a
- *   kubeconfig.
+ * - The same commit gives the same bytes with the same Deno, wherever and whenever it is built.
+ * - `--image` leaves out the rights that only a workstation needs: to run credential plugins of a
+ *   kubeconfig, to write the demo's kubeconfig.
  * - With DENORT_BIN set, that runtime is used, and DENO_COMPILE names the CLI of exactly its
- *   version; else this CLI's own runtime, which it downloads once.
+ *   version; else this CLI's own runtime, which it downloads once for each target.
  *
  * Bundled first because `deno compile` alone overflows its stack on a package below prom-client.
  */
 import config from "../deno.json" with { type: "json" };
+import { run } from "./run.ts";
+import { BUILD_MACHINE, elfMachine, type Machine, machine, MACHINES } from "./machines.ts";
 
 const ENTRY = "main.ts";
 const OUTPUT = "dist/podconfigmap-controller";
@@ -37,7 +40,12 @@ const RIGHTS = [
   // need it without a path. main.ts gives it back where a command does without.
   "--allow-ffi",
 ];
+/** What only a workstation has use for. */
 const WORKSTATION_RIGHTS = ["--allow-run", "--allow-write"];
+
+const FOREIGN_HINT =
+  "Deno compiles for another architecture with its runtime for it, `denort`, from dl.deno.land; " +
+  "where that cannot be reached, set DENORT_BIN to it.";
 
 export interface BuildOptions {
   /** Path of the executable to write. */
@@ -45,26 +53,71 @@ export interface BuildOptions {
   /** Module to compile instead of main.ts. */
   entry?: string;
   image?: boolean;
+  /** Default: the one it is built on. */
+  target?: Machine;
+  /** Default: that of deno.json. */
+  version?: string;
+}
+
+/** The program as one file of JavaScript. */
+export interface Bundle {
+  readonly text: string;
+  /** `name@version` of each npm package in it, sorted. */
+  readonly packages: readonly string[];
 }
 
 /** @returns the executable's path. @throws Error with the tool's message when a step fails. */
 export async function buildProgram(options: BuildOptions = {}): Promise<string> {
-  const output = options.output ?? OUTPUT;
+  return await compileBundle(await bundleProgram(options.entry), options);
+}
+
+/** @throws Error with Deno's message. */
+export async function bundleProgram(entry = ENTRY): Promise<Bundle> {
   const work = await Deno.makeTempDir({ prefix: "podconfigmap-build-" });
   try {
-    const bundle = `${work}/podconfigmap-controller.js`;
+    const file = `${work}/bundle.js`;
     await run("bundle the sources", Deno.execPath(), [
-      "bundle",
-      "--platform=deno",
-      `--output=${bundle}`,
-      options.entry ?? ENTRY,
+      ...["bundle", "--platform=deno", `--output=${file}`, entry],
     ]);
-    await stamp(bundle);
-    const runtime = Deno.env.get("DENORT_BIN");
-    const cli = runtime === undefined
-      ? Deno.execPath()
-      : Deno.env.get("DENO_COMPILE") ?? Deno.execPath();
-    await run("compile the bundle", cli, [
+    return withoutCachePath(await Deno.readTextFile(file));
+  } finally {
+    await Deno.remove(work, { recursive: true });
+  }
+}
+
+/**
+ * The bundler names each module by the way to it from here, so that the builder's home would be
+ * inside: packages are named `npm/<name>/<version>/...` instead.
+ */
+export function withoutCachePath(bundle: string): Bundle {
+  const text = bundle.replaceAll(
+    /(?<=^\/\/ |")[^"\n]*?\/npm\/registry\.npmjs\.org\//gm,
+    "npm/",
+  );
+  const modules = text.matchAll(/^\/\/ npm\/((?:@[^/\s]+\/)?[^/\s]+)\/([^/\s]+)\//gm);
+  const packages = [...modules].map(([, name, version]) => `${name}@${version}`);
+  return { text, packages: [...new Set(packages)].sort() };
+}
+
+/** @returns the executable's path. @throws Error with the tool's message when a step fails. */
+export async function compileBundle(bundle: Bundle, options: BuildOptions = {}): Promise<string> {
+  const output = options.output ?? OUTPUT;
+  const target = options.target ?? BUILD_MACHINE;
+  const { cli, triple } = runtimeFor(target);
+  const work = await Deno.makeTempDir({ prefix: "podconfigmap-build-" });
+  try {
+    const file = `${work}/podconfigmap-controller.js`;
+    const build = {
+      version: options.version ?? config.version,
+      commit: await commit(),
+      target: triple,
+    };
+    // What `src/ops/version.ts` reports: a module's first statement runs first.
+    const stamp = `globalThis.PODCONFIGMAP_BUILD = ${JSON.stringify(build)};\n`;
+    await Deno.writeTextFile(file, stamp + bundle.text);
+    // The executable holds it.
+    await Deno.utime(file, 0, 0);
+    await run(`compile the bundle for ${target}`, cli, [
       "compile",
       "--no-check",
       "--no-config",
@@ -74,30 +127,39 @@ export async function buildProgram(options: BuildOptions = {}): Promise<string> 
       ...RIGHTS,
       ...(options.image ? [] : WORKSTATION_RIGHTS),
       `--v8-flags=${HEAP_FLAGS}`,
+      ...(target === BUILD_MACHINE ? [] : [`--target=${triple}`]),
       `--output=${output}`,
-      bundle,
-    ]);
+      file,
+    ], target === BUILD_MACHINE ? undefined : FOREIGN_HINT);
     return output;
   } finally {
     await Deno.remove(work, { recursive: true });
   }
 }
 
-/** Sets the global that `src/ops/version.ts` reports: a module's first statement runs first. */
-async function stamp(bundle: string): Promise<void> {
-  const build = { version: config.version, commit: await commit(), target: Deno.build.target };
-  const text = await Deno.readTextFile(bundle);
-  const statement = `globalThis.PODCONFIGMAP_BUILD = ${JSON.stringify(build)};\n`;
-  await Deno.writeTextFile(bundle, statement + text);
+/** The CLI that compiles for `target`. @throws Error when DENORT_BIN is of another architecture. */
+function runtimeFor(target: Machine): { cli: string; triple: string } {
+  const { triple } = MACHINES[target];
+  const runtime = Deno.env.get("DENORT_BIN");
+  if (!runtime) return { cli: Deno.execPath(), triple };
+  const machine = elfMachine(runtime);
+  if (machine !== target) {
+    throw new Error(
+      `Cannot compile for ${target}: DENORT_BIN (${runtime}) is a runtime for ${machine}. ` +
+        `Set it to Deno's denort-${triple} of the version that DENO_COMPILE has, or unset both.`,
+    );
+  }
+  return { cli: Deno.env.get("DENO_COMPILE") ?? Deno.execPath(), triple };
+}
+
+/** Of the runtime that {@link compileBundle} puts into the executable: "2.9.6". */
+export async function runtimeVersion(target: Machine): Promise<string> {
+  const text = await run("ask Deno for its version", runtimeFor(target).cli, ["--version"]);
+  return text.split(/\s/)[1] ?? "";
 }
 
 /** Short hash of HEAD, `-dirty` when tracked files differ; `unknown` outside of a checkout. */
-async function commit(): Promise<string> {
-  const git = async (...args: string[]) => {
-    const result = await new Deno.Command("git", { args, stderr: "null" }).output();
-    if (!result.success) throw new Error(`Cannot run git ${args[0]}: exit code ${result.code}`);
-    return new TextDecoder().decode(result.stdout).trim();
-  };
+export async function commit(): Promise<string> {
   try {
     const head = await git("rev-parse", "--short=12", "HEAD");
     const changes = await git("status", "--porcelain", "--untracked-files=no");
@@ -107,17 +169,17 @@ async function commit(): Promise<string> {
   }
 }
 
-async function run(action: string, command: string, args: readonly string[]): Promise<void> {
-  const result = await new Deno.Command(command, {
-    args: [...args],
-    env: { NO_COLOR: "1" },
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-  }).output();
-  if (!result.success) {
-    throw new Error(`Cannot ${action}: ${new TextDecoder().decode(result.stderr).trim()}`);
+/** When HEAD was committed, in seconds; 0 outside of a checkout. */
+export async function commitTime(): Promise<number> {
+  try {
+    return Number(await git("show", "--no-patch", "--format=%ct", "HEAD"));
+  } catch {
+    return 0;
   }
+}
+
+async function git(...args: string[]): Promise<string> {
+  return (await run("look at the checkout", "git", args)).trim();
 }
 
 function parseArgs(args: readonly string[]): BuildOptions {
@@ -125,6 +187,7 @@ function parseArgs(args: readonly string[]): BuildOptions {
   for (let i = 0; i < args.length; i++) {
     if (args[i] === "--image") options.image = true;
     else if (args[i] === "--output" && i + 1 < args.length) options.output = String(args[++i]);
+    else if (args[i] === "--target" && i + 1 < args.length) options.target = machine(args[++i]);
     else throw new Error(`Cannot build: unknown option ${args[i]}`);
   }
   return options;
