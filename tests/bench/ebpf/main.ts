@@ -23,7 +23,7 @@ import { addRecord } from "../record.ts";
 import { commitName } from "../stage.ts";
 import { networkScenario } from "./network.ts";
 import { missingTools, peerVersions } from "./peers.ts";
-import { markdown, type Results } from "./report.ts";
+import { markdown, type Results, summary } from "./report.ts";
 import { interleave } from "./rounds.ts";
 import { syscallScenario } from "./syscalls.ts";
 import { build } from "./workload.ts";
@@ -103,12 +103,14 @@ async function main(): Promise<void> {
   for (const name of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(name, abort);
   const results = await measure(options, interrupted.signal);
   const table = markdown(results);
-  const json = JSON.stringify(results);
   await Deno.mkdir(".bench", { recursive: true });
   const path = `.bench/ebpf-${results.date}-${results.commit}`;
-  await Deno.writeTextFile(`${path}.json`, `${json}\n`);
+  await Deno.writeTextFile(`${path}.json`, `${JSON.stringify(results)}\n`);
   await Deno.writeTextFile(`${path}.md`, table);
-  if (options.record) await addRecord({ table, json, under: RECORD });
+  if (options.record) {
+    const json = JSON.stringify(summary(results), undefined, 2);
+    await addRecord({ table, json, under: RECORD });
+  }
   say(`\n${table}`);
   Deno.exit(0);
 }

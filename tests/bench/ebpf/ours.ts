@@ -27,7 +27,7 @@ export async function startCounter(
   };
 }
 
-/** As on a kernel whose tracing programs cannot ask for a cgroup's ancestors. */
+/** As on a kernel whose tracing programs know neither a cgroup's ancestors nor the task by BTF. */
 export async function startLeafCounter(cgroup: string, atLeast: number): Promise<AsyncDisposable> {
   const counter = await SyscallCounter.attach({ flags: 0 });
   try {

@@ -42,6 +42,8 @@ interface Bound {
 
 const COUNTER_BOUND = 1;
 const FIREWALL_BOUND = 0.6;
+/** Fewer give no interval: see `estimate`. */
+const ROUNDS_TO_JUDGE = 6;
 
 const BOUNDS: readonly Bound[] = [
   ...["monitored", "other"].flatMap((metric): Bound[] => [
@@ -73,6 +75,27 @@ function bound(
   return { scenario, metric, ...rest };
 }
 
+/** For the record: medians and intervals in place of each round's values. */
+export function summary(results: Results): Record<string, unknown> {
+  const { syscalls = [], network = [], ...rest } = results;
+  return { ...rest, syscalls: estimates(syscalls), network: estimates(network) };
+}
+
+/** variant -> metric -> [median, low, high]; of the baseline the time, of others what they add to it. */
+function estimates(rows: readonly Row[]): Record<string, Record<string, number[]> | string> {
+  return Object.fromEntries(rows.map((row) => [
+    row.variant,
+    row.missing ?? Object.fromEntries(
+      Object.entries(row.values).map(([metric, values]) => {
+        const of = row.variant === BASELINE
+          ? estimate(values)
+          : addedBy(rows, row.variant, metric) ?? estimate(values);
+        return [metric, [of.median, of.low, of.high].map((value) => Math.round(value * 10) / 10)];
+      }),
+    ),
+  ]));
+}
+
 export function markdown(results: Results): string {
   const { machine, peers } = results;
   const versions = Object.entries(peers).map(([peer, version]) => `${peer}: ${version}`);
@@ -95,7 +118,9 @@ function boundsTable(results: Results): string[] {
     const ours = addedBy(rows, one.ours, one.metric);
     if (ours === undefined) return [];
     return [
-      `| ${one.metric}: ${one.ours} | ${one.peer ?? "nothing"} | ${judge(one, rows, ours)} |`,
+      `| ${one.metric}: ${one.ours} | ${one.peer ?? "nothing"} | ${
+        judge({ ...one, rounds: results.rounds }, rows, ours)
+      } |`,
     ];
   });
   return [
@@ -107,12 +132,15 @@ function boundsTable(results: Results): string[] {
 }
 
 /** Ratio and bound, as two cells. */
-function judge(one: Bound, rows: readonly Row[], ours: Estimate): string {
+function judge(one: Bound & { rounds: number }, rows: readonly Row[], ours: Estimate): string {
   if (one.peer === undefined) {
     const noise = addedBy(rows, `${BASELINE}, again`, one.metric);
+    if (one.rounds < ROUNDS_TO_JUDGE) {
+      return `adds ${nanoseconds(ours)} ns | nothing: too few rounds`;
+    }
     const measurable = ours.low > 0 && noise !== undefined && ours.median > noise.high;
     return `${nanoseconds(ours)} | ${
-      measurable ? "**none: measurable**" : "nothing measurable: holds"
+      measurable ? "nothing: **missed**" : "nothing measurable: holds"
     }`;
   }
   const theirs = addedBy(rows, one.peer, one.metric);
@@ -128,8 +156,8 @@ function judge(one: Bound, rows: readonly Row[], ours: Estimate): string {
 
 /** One column for each metric: the baseline's time, and what the others add to it. */
 function scenarioTable(title: string, rows: readonly Row[] | undefined): string[] {
-  const metrics = Object.keys(rows?.find(({ variant }) => variant === BASELINE)?.values ?? {});
-  if (rows === undefined || metrics.length === 0) return [];
+  if (rows === undefined) return [];
+  const metrics = metricsOf(rows);
   const cells = (row: Row) => metrics.map((metric) => cell(rows, row, metric));
   return [
     `| ${title}, ns: median (95% interval) | ${metrics.join(" | ")} |`,
@@ -139,8 +167,12 @@ function scenarioTable(title: string, rows: readonly Row[] | undefined): string[
   ];
 }
 
+const metricsOf = (rows: readonly Row[]) =>
+  Object.keys(rows.find(({ variant }) => variant === BASELINE)?.values ?? {});
+const firstMetric = (rows: readonly Row[]) => metricsOf(rows)[0];
+
 function cell(rows: readonly Row[], row: Row, metric: string): string {
-  if (row.missing !== undefined) return row.missing;
+  if (row.missing !== undefined) return metric === firstMetric(rows) ? row.missing : "";
   const values = row.values[metric];
   if (values === undefined) return "";
   if (row.variant === BASELINE) return `takes ${estimate(values).median.toFixed(0)}`;

@@ -24,6 +24,7 @@ const METRICS = {
 } as const;
 
 export const COUNTER = "counter";
+export const COUNTER_OLD = "counter, as before Linux 5.11";
 export const COUNTER_ERRORS = "counter with errors";
 export const COUNTER_REMOVED = "counter, put and removed";
 export const SYSCOUNT = "syscount";
@@ -90,7 +91,7 @@ function ourVariants(stage: SyscallStage): Variant[] {
     },
     { name: COUNTER, start: () => counter() },
     {
-      name: "counter, as before Linux 6.1",
+      name: COUNTER_OLD,
       start: () => startLeafCounter(stage.container, COUNTED),
     },
     { name: COUNTER_ERRORS, start: extra({ errors: true }) },
