@@ -9,6 +9,7 @@ import { connectionOptions } from "./src/commands/long_running.ts";
 import { demo } from "./src/commands/demo.ts";
 import { prepareNode } from "./src/commands/prepare_node.ts";
 import { render } from "./src/commands/render.ts";
+import { run as runEverything } from "./src/commands/run.ts";
 import { selftest } from "./src/commands/selftest.ts";
 import { EXIT, type Shell } from "./src/commands/shell.ts";
 import { validate } from "./src/commands/validate.ts";
@@ -66,6 +67,7 @@ const NATIVE_COMMANDS: ReadonlySet<Invocation["command"]> = new Set([
   "agent",
   "cleanup",
   "prepare-node",
+  "run",
   "selftest",
 ]);
 
@@ -85,6 +87,8 @@ async function run(invocation: Invocation): Promise<number> {
       return prepareNode(invocation.options, shell);
     case "render":
       return await render(invocation.options, shell, () => connect(invocation));
+    case "run":
+      return await runEverything(invocation, shell, stopSignal());
     case "selftest":
       return await selftest(invocation.options, shell);
     case "validate":

@@ -29,6 +29,8 @@ import { VerdictLog } from "./verdict_log.ts";
 const INFLIGHT = 16;
 const SLOW_RETRY_MS = 30_000;
 const SWEEP_MS = 60_000;
+/** What comes with time, as cgroups do after a reboot, has come by then. */
+const SETTLE_MS = 60_000;
 /** Between looks at the node's addresses, and between tries of what must succeed once. */
 const NODE_LOOK_MS = 5_000;
 
@@ -43,6 +45,8 @@ export class NodeAgent {
   /** Keys of Pods that were there at the start and have not been looked at yet; undefined before that. */
   #unseen: Set<string> | undefined;
   #swept = false;
+  /** The node has been as wanted once, or has had its time: monotonic ms from which on single Pods do not count. */
+  #settledAt = Infinity;
   #addresses: readonly AddressHex[] = [];
 
   constructor(dependencies: AgentDependencies) {
@@ -50,7 +54,7 @@ export class NodeAgent {
     const { clock, log, metrics, node, settings, runtimeMetrics } = dependencies;
     const { queues } = runtimeMetrics;
     this.#caches = createNodeCaches(dependencies);
-    this.#queue = new WorkQueue({ name: "pod", clock, ...(queues && { metrics: queues }) });
+    this.#queue = new WorkQueue({ name: this.#name, clock, ...(queues && { metrics: queues }) });
     this.#kernel = new Kernel({
       loader: node.loader,
       canary: node.canary,
@@ -58,6 +62,7 @@ export class NodeAgent {
       log: log.with({ logger: "ebpf" }),
       metrics,
       canaryMs: settings.canaryMs,
+      onDemand: settings.role === "leader",
       prepare: (loader) => this.#prepare(loader),
       canaryChanged: () => this.#lookAtEverything(),
     });
@@ -72,11 +77,24 @@ export class NodeAgent {
     this.#subscribe();
   }
 
+  /** Of queue and controller in metrics: beside a controller's own "pod" it has another. */
+  get #name(): string {
+    return this.#dependencies.settings.role === "agent" ? "pod" : "node_pod";
+  }
+
   get informers(): NodeCaches["informers"] {
     return this.#caches.informers;
   }
 
-  /** Whether the node is as wanted, and what is in the way. */
+  /** Any Pod of the node is to have programs. */
+  get isWanted(): boolean {
+    return this.#records.wantsPrograms;
+  }
+
+  /**
+   * Whether this node's Pods are served, and what is in the way. A Pod that fails alone says so in its
+   * condition, and is no word about the others; but at the start all must be as wanted, or have had a minute.
+   */
   readiness(): { readonly ok: boolean; readonly detail: string } {
     if (this.#unseen === undefined) return { ok: false, detail: "caches are not synced" };
     const { trouble } = this.#kernel;
@@ -85,11 +103,15 @@ export class NodeAgent {
       return { ok: false, detail: `${this.#unseen.size} Pods have not been looked at yet` };
     }
     if (!this.#swept) return { ok: false, detail: "what other Pods left has not been removed yet" };
+    const now = this.#dependencies.clock.monotonic();
     const record = this.#records.trouble();
-    if (record === undefined) return { ok: true, detail: "all Pods are as wanted" };
+    if (record === undefined) {
+      this.#settledAt = Math.min(this.#settledAt, now);
+      return { ok: true, detail: "all Pods are as wanted" };
+    }
     const { namespace, name } = record.pod;
     const reasons = record.failures.join(", ");
-    return { ok: false, detail: `Pod ${objectKey(namespace, name)}: ${reasons}` };
+    return { ok: now >= this.#settledAt, detail: `Pod ${objectKey(namespace, name)}: ${reasons}` };
   }
 
   /** Works until `signal` aborts; resolves once everything has ended. What is pinned stays. */
@@ -101,17 +123,24 @@ export class NodeAgent {
     } finally {
       informing.abort();
       await Promise.allSettled(informers);
+      // Another one of this process begins with all that the kernel has counted.
+      this.#collector.forgetAll();
       await this.#kernel.close();
     }
   }
 
   async #work(signal: AbortSignal): Promise<void> {
-    const { clock, random, log, settings, runtimeMetrics, rest } = this.#dependencies;
+    const { clock, random, log, settings, runtimeMetrics, rest, beforeWrite } = this.#dependencies;
     await Promise.all(this.#caches.informers.map((informer) => informer.whenSynced(signal)));
     if (signal.aborted) return;
     log.info("Caches are synced", { pods: this.#caches.pods.size, pcmcs: this.#caches.pcmcs.size });
     const { requests } = runtimeMetrics;
-    const api = new ApiClient({ rest: rest.api, clock, ...(requests && { metrics: requests }) });
+    const api = new ApiClient({
+      rest: rest.api,
+      clock,
+      ...(beforeWrite && { beforeWrite }),
+      ...(requests && { metrics: requests }),
+    });
     const recorder = new EventRecorder({
       api,
       clock,
@@ -123,6 +152,7 @@ export class NodeAgent {
     const controller = this.#controller(api, recorder);
     using _queue = runtimeMetrics.queues?.observeQueue(this.#queue);
     this.#unseen = new Set(this.#lookAtEverything());
+    this.#settledAt = clock.monotonic() + SETTLE_MS;
     const verdicts = new VerdictLog({
       kernel: this.#kernel,
       records: this.#records,
@@ -159,7 +189,7 @@ export class NodeAgent {
       metrics,
     });
     return new Controller({
-      name: "pod",
+      name: this.#name,
       queue: this.#queue,
       reconcile: async (key, signal) => {
         const outcome = await reconciler.reconcile(key, signal);
@@ -228,6 +258,7 @@ export class NodeAgent {
           await sweeper.sweep();
           trouble.recovered();
           this.#swept = true;
+          this.#keepNamespaces();
           pauseMs = SWEEP_MS;
         } catch (error) {
           trouble.trouble("sweep", { err: error });
@@ -236,6 +267,13 @@ export class NodeAgent {
       }
       await sleep(clock, pauseMs, signal).catch(() => {});
     }
+  }
+
+  #keepNamespaces(): void {
+    const { pods } = this.#caches;
+    this.#dependencies.runtimeMetrics.keepNamespaces?.((namespace) =>
+      pods.countByIndex("namespace", namespace) > 0
+    );
   }
 
   /** The canary while firewalls are at work, and the addresses that reach probe ports. */

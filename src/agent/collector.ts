@@ -95,6 +95,11 @@ export class Collector {
     this.#drop(this.#syscalls, uid);
   }
 
+  /** The series of all Pods go. */
+  forgetAll(): void {
+    for (const uid of [...this.#firewalls.keys(), ...this.#syscalls.keys()]) this.forget(uid);
+  }
+
   #track<Deltas>(series: Map<string, Series<Deltas>>, options: {
     readonly uid: string;
     readonly pod: PodName;

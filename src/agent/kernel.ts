@@ -27,6 +27,8 @@ export interface KernelOptions {
   readonly metrics: Pick<AgentMetrics, "canary">;
   /** How long the canary's word is good. */
   readonly canaryMs: number;
+  /** Opened only where programs are wanted, or found. */
+  readonly onDemand: boolean;
   /** Part of opening: what must be set before the first firewall. */
   readonly prepare: (loader: BpfLoader) => Promise<void>;
   /** The canary's word has changed: firewalls are to be reported on anew. */
@@ -68,6 +70,13 @@ export class Kernel {
     } finally {
       this.#turn.release();
     }
+  }
+
+  /** The same for what takes away: there is nothing to do where nothing is pinned. */
+  async useToRemove(work: (loader: BpfLoader) => Promise<void>): Promise<void> {
+    const { loader, onDemand } = this.#options;
+    if (onDemand && !this.#opened && !await loader.present()) return;
+    await this.use(work);
   }
 
   async #open(): Promise<void> {

@@ -259,6 +259,10 @@ export interface BpfLoader {
    * @throws EbpfError LibraryMissing, UnsupportedKernel, UnsupportedCgroups, NotPermitted, BpffsUnavailable, AnotherAgent, LoadFailed
    */
   open(): Promise<void>;
+  /** Anything of ours is pinned on this node. To be asked at any time, without {@link open}; false where nobody may look. */
+  present(): Promise<boolean>;
+  /** Detaches and unpins all of ours, of every layout. @throws EbpfError */
+  clear(): Promise<void>;
   mapUsage(): Promise<readonly MapUsage[]>;
   /** Empty where the kernel does not measure. */
   programUsage(): Promise<readonly ProgramUsage[]>;

@@ -144,7 +144,7 @@ export class Programs {
    * @throws EbpfError
    */
   async clear(uid: string, pod: NodePod | undefined, cgroupId: bigint | undefined): Promise<void> {
-    await this.#kernel.use(async ({ firewall, syscalls }) => {
+    await this.#kernel.useToRemove(async ({ firewall, syscalls }) => {
       if (await firewall.inspect(uid) !== undefined) await firewall.remove(uid);
       const found = await syscalls.inspect();
       if (found.rows.length === 0) return;

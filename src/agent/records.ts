@@ -69,6 +69,10 @@ export class Records {
     return [...this.#byUid.values()].some((record) => record.wantsFirewall);
   }
 
+  get wantsPrograms(): boolean {
+    return [...this.#byUid.values()].some((one) => one.wantsFirewall || one.wantsSyscalls);
+  }
+
   /** Pods by reason; one with several counts for each. */
   failing(): Map<FailureReason, number> {
     const counts = new Map<FailureReason, number>();

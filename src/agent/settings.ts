@@ -27,6 +27,11 @@ export interface AgentSettings {
   readonly ebpfNamespaces: readonly string[];
   /** This process, in Events. */
   readonly identity: string;
+  /**
+   * - `agent`: this process is the node's agent, and says at once when the node cannot run programs
+   * - `leader`: it is one while it leads, beside a controller; where nobody asks for programs it asks nothing of the kernel
+   */
+  readonly role: "agent" | "leader";
   readonly architecture: Architecture;
   /** Count system calls by process, too. */
   readonly pids: boolean;
@@ -101,6 +106,8 @@ export interface AgentDependencies {
   readonly random: Random;
   readonly log: Logger;
   readonly metrics: AgentMetrics;
+  /** The fence of all writes. @throws LeadershipLostError. Absent: there is no election. */
+  readonly beforeWrite?: () => void;
   readonly runtimeMetrics: {
     readonly requests?: RequestMetrics;
     readonly watches?: WatchMetrics;
@@ -108,6 +115,8 @@ export interface AgentDependencies {
     readonly queues?: WorkQueueMetrics & {
       observeQueue(queue: Pick<WorkQueue, "name" | "unfinished">): Disposable;
     };
+    /** Removes the series of namespaces that hold nothing any more. Absent: others see to that. */
+    readonly keepNamespaces?: (holds: (namespace: string) => boolean) => void;
   };
   readonly settings: AgentSettings;
 }

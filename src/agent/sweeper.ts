@@ -28,7 +28,7 @@ export class Sweeper {
   /** The caches must be synced, and every Pod of theirs looked at once. @throws EbpfError */
   async sweep(): Promise<void> {
     const { kernel, caches, log } = this.#options;
-    await kernel.use(async ({ firewall, syscalls }) => {
+    await kernel.useToRemove(async ({ firewall, syscalls }) => {
       for (const uid of await firewall.list()) {
         // Asked anew for each: a Pod may have come meanwhile.
         if (caches.pods.countByIndex("uid", uid) > 0) continue;

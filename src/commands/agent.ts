@@ -1,22 +1,23 @@
 /**
  * `agent`: eBPF on one node, for the Pods of that node; no election, and nothing but their condition is written.
  *
- * It is ready when all Pods of the node are as wanted. What is attached stays when it ends.
+ * It is ready when the node's Pods are served. What is attached stays when it ends.
  */
+import type { Logger } from "../lib/log.ts";
 import { systemClock } from "../lib/clock.ts";
-import { createLogger } from "../lib/log_output.ts";
 import { systemRandom } from "../lib/random.ts";
 import { nodePorts } from "../agent/adapters/mod.ts";
 import { NodeAgent } from "../agent/agent.ts";
-import type { AgentSettings } from "../agent/settings.ts";
+import type { AgentDependencies, AgentSettings } from "../agent/settings.ts";
 import { ARCHITECTURES } from "../domain/syscall_table.ts";
+import type { Clients } from "../kube/clients.ts";
 import { EventLoopMonitor } from "../ops/event_loop.ts";
 import { type Check, eventLoopCheck, watchProgressCheck, watchReadyCheck } from "../ops/health.ts";
 import { machineArchitecture, processIdentity } from "../ops/identity.ts";
-import { givenOptions, type InvocationOf } from "../ops/options/parse.ts";
+import type { InvocationOf } from "../ops/options/parse.ts";
+import type { Metrics } from "../ops/metrics/metrics.ts";
 import type { OptionsOf } from "../ops/options/table.ts";
-import { versionInfo } from "../ops/version.ts";
-import { connectCluster, createMetrics, runServing } from "./long_running.ts";
+import { connectCluster, createMetrics, logStart, runServing } from "./long_running.ts";
 import { EXIT, type Shell } from "./shell.ts";
 
 export async function agent(
@@ -25,72 +26,95 @@ export async function agent(
   signal: AbortSignal,
 ): Promise<number> {
   const { options } = invocation;
-  const log = createLogger({
-    format: options.logFormat,
-    level: options.logLevel,
-    clock: systemClock,
-    name: "agent",
-  });
-  const { version, commit } = versionInfo();
-  log.info("Starting", { version, commit, ...givenOptions(invocation) });
-  const settings = agentSettings(options, shell);
-  if (settings === undefined) {
-    shell.printError(`error: there is no agent for the architecture ${machineArchitecture()}\n`);
-    return EXIT.failed;
-  }
+  const log = logStart(invocation);
   const clients = await connectCluster(invocation, shell, log);
   if (typeof clients === "number") return clients;
   using _clients = clients;
   using monitor = new EventLoopMonitor(systemClock);
   const metrics = createMetrics(monitor);
-  const { bpffsFolder, cgroupRoot, syscallRows } = options;
-  const node = new NodeAgent({
-    rest: clients,
-    node: nodePorts({
-      bpffsFolder,
-      cgroupRoot,
-      syscallRows,
-      clock: systemClock,
-      random: systemRandom,
-    }),
-    clock: systemClock,
-    random: systemRandom,
-    log,
-    metrics: metrics.ebpf(),
-    runtimeMetrics: { requests: metrics, watches: metrics, controllers: metrics, queues: metrics },
-    settings,
-  });
-  log.info("Working for a node", { node: settings.nodeName });
+  const dependencies = agentDependencies({ options, role: "agent", shell, clients, metrics, log });
+  if (dependencies === undefined) return EXIT.failed;
+  const node = new NodeAgent(dependencies);
+  log.info("Working for a node", { node: dependencies.settings.nodeName });
+  const { healthz, readyz } = agentChecks(node);
   return await runServing({
     work: { name: "agent", run: (stop) => node.run(stop) },
     address: options.metricsAddress,
     metrics,
-    ...checks(node, monitor),
+    healthz: () => [eventLoopCheck(monitor), ...healthz()],
+    readyz,
     signal,
     log,
   });
 }
 
-function checks(node: NodeAgent, monitor: EventLoopMonitor) {
-  const healthz = (): Check[] => [
-    eventLoopCheck(monitor),
-    ...node.informers.map((watch) => watchProgressCheck(watch.resource, watch, systemClock)),
-  ];
-  const readyz = (): Check[] => [
-    ...node.informers.map((watch) => watchReadyCheck(watch.resource, watch)),
-    { name: "node", check: () => node.readiness() },
-  ];
-  return { healthz, readyz };
+/** What health asks of the node's agent. Evaluated at each look: it may come and go. */
+export function agentChecks(
+  node: Pick<NodeAgent, "informers" | "readiness">,
+  watched = "",
+): { healthz: () => Check[]; readyz: () => Check[] } {
+  const nameOf = ({ resource }: { resource: string }) => `${resource}${watched}`;
+  return {
+    healthz: () =>
+      node.informers.map((watch) => watchProgressCheck(nameOf(watch), watch, systemClock)),
+    readyz: () => [
+      ...node.informers.map((watch) => watchReadyCheck(nameOf(watch), watch)),
+      { name: "node", check: () => node.readiness() },
+    ],
+  };
 }
 
-/** Undefined on an architecture whose system calls are not known. */
-function agentSettings(options: OptionsOf<"agent">, shell: Shell): AgentSettings | undefined {
+export interface AgentParts {
+  readonly options: Omit<OptionsOf<"agent">, "kubeconfig" | "context">;
+  readonly role: AgentSettings["role"];
+  readonly shell: Shell;
+  readonly clients: Clients;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+}
+
+/** Undefined, the reason being printed, on an architecture whose system calls are not known. */
+export function agentDependencies(
+  { options, role, shell, clients, metrics, log }: AgentParts,
+): AgentDependencies | undefined {
+  const settings = agentSettings(options, role, shell);
+  if (settings === undefined) {
+    shell.printError(`error: there is no agent for the architecture ${machineArchitecture()}\n`);
+    return undefined;
+  }
+  const { bpffsFolder, cgroupRoot, syscallRows } = options;
+  const [clock, random] = [systemClock, systemRandom];
+  return {
+    rest: clients,
+    node: nodePorts({ bpffsFolder, cgroupRoot, syscallRows, clock, random }),
+    clock,
+    random,
+    log,
+    metrics: metrics.ebpf(),
+    runtimeMetrics: {
+      requests: metrics,
+      watches: metrics,
+      controllers: metrics,
+      queues: metrics,
+      // A controller in the same process knows more namespaces than one node's agent.
+      ...(role === "agent" && { keepNamespaces: (holds) => metrics.keepNamespaces(holds) }),
+    },
+    settings,
+  };
+}
+
+function agentSettings(
+  options: AgentParts["options"],
+  role: AgentSettings["role"],
+  shell: Shell,
+): AgentSettings | undefined {
   const architecture = ARCHITECTURES.find((known) => known === machineArchitecture());
   if (architecture === undefined) return undefined;
   const { podName, podNamespace } = options;
   const hostName = shell.hostName();
-  const nodeName = options.nodeName === "" ? hostName.toLowerCase() : options.nodeName;
+  const nodeName = nodeNameOf(options, shell);
   return {
+    role,
     nodeName,
     namespaces: options.watchNamespaces,
     ebpfNamespaces: options.ebpfNamespaces,
@@ -103,4 +127,9 @@ function agentSettings(options: OptionsOf<"agent">, shell: Shell): AgentSettings
     maxRetries: options.maxRetries,
     reconciliationTimeoutMs: options.reconciliationTimeoutMs,
   };
+}
+
+/** As the kubelet names its node unless told otherwise. */
+function nodeNameOf(options: AgentParts["options"], shell: Shell): string {
+  return options.nodeName === "" ? shell.hostName().toLowerCase() : options.nodeName;
 }

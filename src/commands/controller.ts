@@ -5,7 +5,6 @@
  * until the signal aborts. What the API server does, or does not, never ends it.
  */
 import { systemClock } from "../lib/clock.ts";
-import { createLogger } from "../lib/log_output.ts";
 import type { Logger } from "../lib/log.ts";
 import { systemRandom } from "../lib/random.ts";
 import type { InformerState } from "../controllers/caches.ts";
@@ -24,11 +23,10 @@ import {
 } from "../ops/health.ts";
 import { processIdentity } from "../ops/identity.ts";
 import type { Metrics } from "../ops/metrics/metrics.ts";
-import { givenOptions, type InvocationOf } from "../ops/options/parse.ts";
+import type { InvocationOf } from "../ops/options/parse.ts";
 import type { OptionsOf } from "../ops/options/table.ts";
-import { versionInfo } from "../ops/version.ts";
 import { jsonCodec } from "../runtime/json_codec.ts";
-import { connectCluster, createMetrics, runServing } from "./long_running.ts";
+import { connectCluster, createMetrics, logStart, runServing } from "./long_running.ts";
 import type { Shell } from "./shell.ts";
 
 export async function controller(
@@ -37,14 +35,7 @@ export async function controller(
   signal: AbortSignal,
 ): Promise<number> {
   const { options } = invocation;
-  const log = createLogger({
-    format: options.logFormat,
-    level: options.logLevel,
-    clock: systemClock,
-    name: "controller",
-  });
-  const info = versionInfo();
-  log.info("Starting", { version: info.version, commit: info.commit, ...givenOptions(invocation) });
+  const log = logStart(invocation);
   const clients = await connectCluster(invocation, shell, log);
   if (typeof clients === "number") return clients;
   using _clients = clients;
@@ -68,22 +59,25 @@ export async function runController(
 ): Promise<number> {
   using monitor = new EventLoopMonitor(systemClock);
   const metrics = createMetrics(monitor);
-  const manager = new Manager(dependencies({ options, shell, log, clients, metrics }));
+  const identity = controllerIdentity(options, shell);
+  const parts = { options, identity, log, clients, metrics };
+  const manager = new Manager(controllerDependencies(parts));
+  const { healthz, readyz } = controllerChecks(manager, options.renewDeadlineMs);
   return await runServing({
     work: { name: "controller", run: (stop) => manager.run(stop) },
     address: options.metricsAddress,
     metrics,
-    ...checks(manager, monitor, options.renewDeadlineMs),
+    healthz: () => [eventLoopCheck(monitor), ...healthz()],
+    readyz,
     signal,
     log,
   });
 }
 
-function checks(manager: Manager, monitor: EventLoopMonitor, leaseLimitMs: number) {
-  const healthz = (): Check[] => [
-    eventLoopCheck(monitor),
-    ...manager.informers.map((watch) => watchProgressCheck(nameOf(watch), watch, systemClock)),
-  ];
+/** What health asks of a controller. */
+export function controllerChecks(manager: Manager, leaseLimitMs: number) {
+  const healthz = (): Check[] =>
+    manager.informers.map((watch) => watchProgressCheck(nameOf(watch), watch, systemClock));
   const readyz = (): Check[] => [
     ...manager.informers.map((watch) => watchReadyCheck(nameOf(watch), watch)),
     // A watch that is open hears nothing of expired credentials or a server that hangs; this one does.
@@ -97,8 +91,17 @@ function nameOf({ resource, namespace }: InformerState): string {
   return namespace === undefined ? resource : `${resource} in ${namespace}`;
 }
 
-function dependencies(
-  { options, shell, log, clients, metrics }: Omit<Run, "signal"> & { metrics: Metrics },
+export interface ControllerParts {
+  readonly options: RunOptions;
+  /** In the Lease and in Events. */
+  readonly identity: string;
+  readonly log: Logger;
+  readonly clients: ControllerDependencies["rest"];
+  readonly metrics: Metrics;
+}
+
+export function controllerDependencies(
+  { options, identity, log, clients, metrics }: ControllerParts,
 ): ControllerDependencies {
   return {
     rest: clients,
@@ -122,12 +125,18 @@ function dependencies(
       election: metrics,
       queues: metrics,
     },
-    settings: settings(options, shell),
+    settings: settings(options, identity),
   };
 }
 
-function settings(options: RunOptions, shell: Shell): ControllerSettings {
+function controllerIdentity(options: RunOptions, shell: Shell): string {
   const { podName, podNamespace, nodeName } = options;
+  const hostName = shell.hostName();
+  return processIdentity({ podName, podNamespace, nodeName, hostName }, systemRandom);
+}
+
+function settings(options: RunOptions, identity: string): ControllerSettings {
+  const { podNamespace } = options;
   return {
     namespaces: options.watchNamespaces,
     agents: {
@@ -142,10 +151,7 @@ function settings(options: RunOptions, shell: Shell): ControllerSettings {
       lockName: options.lockName,
       lockNamespace: options.lockNamespace,
     },
-    identity: processIdentity(
-      { podName, podNamespace, nodeName, hostName: shell.hostName() },
-      systemRandom,
-    ),
+    identity,
     resyncPeriodMs: options.resyncPeriodMs,
     podWorkers: options.podWorkers,
     pcmcWorkers: options.pcmcWorkers,

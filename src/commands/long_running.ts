@@ -5,6 +5,7 @@
 import { formatListenAddress, type ListenAddress } from "../lib/address.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { Logger } from "../lib/log.ts";
+import { createLogger } from "../lib/log_output.ts";
 import { type Clients, createClients } from "../kube/clients.ts";
 import { KubeconfigError } from "../kube/kubeconfig.ts";
 import { loadConnection, type LoadOptions } from "../kube/load.ts";
@@ -12,16 +13,33 @@ import type { EventLoopMonitor } from "../ops/event_loop.ts";
 import type { Check } from "../ops/health.ts";
 import { startOpsServer } from "../ops/http_server.ts";
 import { Metrics } from "../ops/metrics/metrics.ts";
-import type { InvocationOf } from "../ops/options/parse.ts";
+import { givenOptions, type InvocationOf } from "../ops/options/parse.ts";
 import { processStartSeconds, processUsage } from "../ops/process_usage.ts";
 import { versionInfo } from "../ops/version.ts";
 import { KubeConnectionError } from "../runtime/ports/errors.ts";
 import { runTasks, type Task } from "../runtime/lifecycle.ts";
 import { EXIT, type Shell } from "./shell.ts";
 
+/** What runs until it is told to stop, on a cluster. */
+type LongRunning = InvocationOf<"agent"> | InvocationOf<"controller"> | InvocationOf<"run">;
+
+/** The process' log, with its first line. */
+export function logStart(invocation: LongRunning): Logger {
+  const { command, options } = invocation;
+  const log = createLogger({
+    format: options.logFormat,
+    level: options.logLevel,
+    clock: systemClock,
+    name: command === "agent" ? "agent" : "controller",
+  });
+  const { version, commit } = versionInfo();
+  log.info("Starting", { version, commit, ...givenOptions(invocation) });
+  return log;
+}
+
 /** Which cluster. KUBECONFIG may be a list, and is read where the service account and HOME are, too. */
 export function connectionOptions(
-  { options, sources }: InvocationOf<"agent"> | InvocationOf<"controller"> | InvocationOf<"render">,
+  { options, sources }: LongRunning | InvocationOf<"render">,
 ): LoadOptions {
   return {
     ...(sources["kubeconfig"] === "flag" && { kubeconfig: options.kubeconfig }),
@@ -31,7 +49,7 @@ export function connectionOptions(
 
 /** Clients of the cluster; or, when it cannot be told which or how, the exit code, the reason being printed. */
 export async function connectCluster(
-  invocation: InvocationOf<"agent"> | InvocationOf<"controller">,
+  invocation: LongRunning,
   shell: Shell,
   log: Logger,
 ): Promise<Clients | number> {

@@ -20,7 +20,9 @@ const SUFFIX_CHARACTERS = 8;
  * `_` is in no name of a Pod or node.
  */
 export function processIdentity(parts: IdentityParts, random: Random): string {
-  const node = parts.nodeName || parts.hostName;
+  // Of a host name only: it may hold what separates the parts.
+  const hostName = parts.hostName.replaceAll("_", "-");
+  const node = parts.nodeName || hostName;
   if (parts.podName !== "") {
     const namespace = parts.podNamespace === "" ? "" : `${parts.podNamespace}/`;
     return `${namespace}${parts.podName}_${node}`;
@@ -29,7 +31,18 @@ export function processIdentity(parts: IdentityParts, random: Random): string {
     { length: SUFFIX_CHARACTERS },
     () => randomInt(random, 0, 35).toString(36),
   );
-  return `${parts.hostName}_${node}_${suffix.join("")}`;
+  return `${hostName}_${node}_${suffix.join("")}`;
+}
+
+/** client-go's usual identity is a host name, `_` and one of these. */
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** The node that an identity of this program names; undefined where it names none, as another program's. */
+export function nodeOfIdentity(identity: string): string | undefined {
+  const [first, node, suffix, ...more] = identity.split("_");
+  const fits = suffix === undefined || suffix.length === SUFFIX_CHARACTERS;
+  if (!first || !node || !fits || more.length > 0 || UUID.test(node)) return undefined;
+  return node;
 }
 
 /** Of this machine, as `uname -m` says. */

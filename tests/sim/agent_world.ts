@@ -126,6 +126,7 @@ export class AgentWorld {
         namespaces: [],
         ebpfNamespaces: [],
         identity: name,
+        role: "agent",
         architecture: "x86_64",
         pids: false,
         verdictLogPerSecond: 0,

@@ -152,6 +152,16 @@ class Session {
         await this.step("open");
         this.#node.claim(this.#process);
       },
+      present: () => Promise.resolve(this.#node.leftovers.length > 0),
+      clear: async () => {
+        await this.step("clear");
+        for (const uid of [...this.#node.firewalls.keys()]) await this.#removeFirewall(uid);
+        for (const row of [...this.#node.rows.keys()]) {
+          await this.step("syscalls remove");
+          this.#node.rows.delete(row);
+        }
+        if (this.#node.counter.present) await this.#detachCounter();
+      },
       mapUsage: () =>
         Promise.resolve([{ map: "rows", entries: this.#node.rows.size, capacity: 256 }]),
       programUsage: () => Promise.resolve([]),

@@ -80,6 +80,20 @@ export class LibbpfLoader implements BpfLoader {
     });
   }
 
+  present(): Promise<boolean> {
+    return answer(() => during("bpffs", () => this.#pins.inUse));
+  }
+
+  clear(): Promise<void> {
+    return answer(() =>
+      during("bpffs", () => {
+        this.firewall.close();
+        this.#pins.clear();
+        this.#pins.prepare();
+      })
+    );
+  }
+
   mapUsage(): Promise<readonly MapUsage[]> {
     return answer(() => {
       const pin = (name: string) => mapFilling(`${this.#pins.maps}/${name}`);

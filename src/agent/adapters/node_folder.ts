@@ -12,7 +12,7 @@ import {
 import { EbpfError } from "../ports.ts";
 import { during } from "./failures.ts";
 import { claimNode } from "./loader.ts";
-import { makeFolder, removeTree } from "./pins.ts";
+import { makeFolder, Pins } from "./pins.ts";
 
 export interface Owner {
   readonly uid: number;
@@ -59,8 +59,7 @@ export function cleanFolder(folder: string): { pins: number; pods: number } {
     }
     using _claim = claimNode(folder);
     const found = count(folder);
-    // Links to Pods first in each version: `removeTree` sees to it.
-    for (const { name } of listDirectory(folder)) removeTree(`${folder}/${name}`);
+    new Pins(folder).clear();
     removeIfEmpty(folder);
     return found;
   });

@@ -70,6 +70,22 @@ export class Pins {
     return [...new Set(uids)].filter((uid) => UID.test(uid)).sort();
   }
 
+  /** Anything is pinned, of any layout; false where the folder cannot be looked into. */
+  get inUse(): boolean {
+    try {
+      return this.others().length > 0 ||
+        [this.maps, this.pods, this.sys].some((path) => namesIn(path).length > 0);
+    } catch (error) {
+      if (error instanceof BpfError && error.errno === "EACCES") return false;
+      throw error;
+    }
+  }
+
+  /** Takes down every link and map, of all layouts: in each version, links to Pods first. */
+  clear(): void {
+    for (const name of namesIn(this.folder)) removeTree(`${this.folder}/${name}`);
+  }
+
   /** Folders of other layouts: of a newer program, or an older one. */
   others(): string[] {
     return namesIn(this.folder)

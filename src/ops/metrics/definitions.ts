@@ -31,8 +31,9 @@ const FAST_BUCKETS = [
   ...[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5],
   ...[1, 2.5, 5, 10, 30],
 ] as const;
-const RESOURCE_TYPES = ["pod", "pcmc"];
-const QUEUES = ["pod", "pcmc"];
+/** `node_pod`: Pods of the node, beside the controller's own Pods in the role `run`. */
+const RESOURCE_TYPES = ["pod", "pcmc", "node_pod"];
+const QUEUES = RESOURCE_TYPES;
 const NAMESPACE = "the watched object's namespace";
 
 export const METRICS = {

@@ -16,7 +16,9 @@ export function checkOptions(command: Command, values: Values, sources: Sources)
   applyShortForm(values, sources, { switch: "logJsonFormat", target: "logFormat", value: "json" });
   switch (command) {
     case "controller":
-      return values["leaderElectionEnabled"] === true ? checkElection(values) : [];
+      return checkElection(values);
+    case "run":
+      return [...checkElection(values), ...checkPaths(values)];
     case "demo":
       return values["once"] === true && values["noStory"] === true
         ? ["--once and --no-story: without a story there is no end of it"]
@@ -25,11 +27,11 @@ export function checkOptions(command: Command, values: Values, sources: Sources)
       return checkFiles(values, values["live"] === true);
     case "validate":
       return checkFiles(values, false);
+    case "agent":
     case "cleanup":
     case "prepare-node":
     case "selftest":
       return checkPaths(values);
-    case "agent":
     case "version":
       return [];
   }
@@ -50,6 +52,7 @@ function applyShortForm(
 
 /** client-go's rules: lease > renew > 1.2 * retry. */
 function checkElection(values: Values): string[] {
+  if (values["leaderElectionEnabled"] !== true) return [];
   const lease = values["leaseDurationMs"];
   const renew = values["renewDeadlineMs"];
   const retry = values["retryPeriodMs"];

@@ -13,7 +13,7 @@ export const CONTROLLER_OPTIONS = [
     default: "",
     format: "dns-label",
     description: "Namespaces to work in, separated by commas; default: all",
-    commands: ["agent", "controller"],
+    commands: ["agent", "controller", "run"],
     group: "Cluster access",
   },
   {
@@ -23,7 +23,7 @@ export const CONTROLLER_OPTIONS = [
     type: "bool",
     default: "true",
     description: "Work only while holding the lease; turn off for a single replica only",
-    commands: ["controller"],
+    commands: ["controller", "run"],
     group: "Leader election",
   },
   {
@@ -35,7 +35,7 @@ export const CONTROLLER_OPTIONS = [
     min: 1_000,
     max: HOUR_MS,
     description: "How long others wait for a leader that does not renew; whole seconds",
-    commands: ["controller"],
+    commands: ["controller", "run"],
     group: "Leader election",
   },
   {
@@ -48,7 +48,7 @@ export const CONTROLLER_OPTIONS = [
     max: HOUR_MS,
     description:
       "How long a leader tries to renew before it gives up; less than the lease duration",
-    commands: ["controller"],
+    commands: ["controller", "run"],
     group: "Leader election",
   },
   {
@@ -60,7 +60,7 @@ export const CONTROLLER_OPTIONS = [
     min: 50,
     max: HOUR_MS,
     description: "Time between attempts; 1.2 times it is less than the renew deadline",
-    commands: ["controller"],
+    commands: ["controller", "run"],
     group: "Leader election",
   },
   {
@@ -71,7 +71,7 @@ export const CONTROLLER_OPTIONS = [
     default: "podconfigmap-controller-lock",
     format: "dns-subdomain",
     description: "Name of the Lease",
-    commands: ["controller"],
+    commands: ["controller", "run"],
     group: "Leader election",
   },
   {
@@ -82,7 +82,7 @@ export const CONTROLLER_OPTIONS = [
     default: "default",
     format: "dns-label",
     description: "Namespace of the Lease",
-    commands: ["controller"],
+    commands: ["controller", "run"],
     group: "Leader election",
   },
   {
@@ -94,7 +94,7 @@ export const CONTROLLER_OPTIONS = [
     min: 1_000,
     max: 7 * DAY_MS,
     description: "How often every object is looked at again; from memory, without a list",
-    commands: ["controller"],
+    commands: ["controller", "run"],
     group: "Controller",
   },
   {
@@ -106,7 +106,7 @@ export const CONTROLLER_OPTIONS = [
     min: 1,
     max: 64,
     description: "Workers for Pods",
-    commands: ["controller"],
+    commands: ["controller", "run"],
     group: "Controller",
   },
   {
@@ -118,7 +118,7 @@ export const CONTROLLER_OPTIONS = [
     min: 1,
     max: 64,
     description: "Workers for PodConfigMapConfigs",
-    commands: ["controller"],
+    commands: ["controller", "run"],
     group: "Controller",
   },
   {
@@ -130,7 +130,7 @@ export const CONTROLLER_OPTIONS = [
     min: 1,
     max: 512,
     description: "Objects that one worker keeps waiting for the API server at once",
-    commands: ["controller"],
+    commands: ["controller", "run"],
     group: "Controller",
   },
   {
@@ -142,7 +142,7 @@ export const CONTROLLER_OPTIONS = [
     min: 0,
     max: 1_000,
     description: "Fast retries of an object, each after a longer wait; then a slow steady pace",
-    commands: ["agent", "controller"],
+    commands: ["agent", "controller", "run"],
     group: "Controller",
   },
   {
@@ -154,7 +154,7 @@ export const CONTROLLER_OPTIONS = [
     min: 1_000,
     max: HOUR_MS,
     description: "Longest time to work on one object at a stretch",
-    commands: ["agent", "controller"],
+    commands: ["agent", "controller", "run"],
     group: "Controller",
   },
   {
@@ -177,7 +177,7 @@ export const CONTROLLER_OPTIONS = [
     format: "dns-subdomain",
     description:
       "Node this process runs on, part of its name in the Lease; default: the host's name",
-    commands: ["agent", "controller"],
+    commands: ["agent", "controller", "run"],
     group: "Identity",
   },
   {
@@ -189,7 +189,7 @@ export const CONTROLLER_OPTIONS = [
     format: "dns-subdomain",
     description:
       "Pod this process runs in, its name in the Lease; default: host name and a random part",
-    commands: ["agent", "controller"],
+    commands: ["agent", "controller", "run"],
     group: "Identity",
   },
   {
@@ -200,7 +200,7 @@ export const CONTROLLER_OPTIONS = [
     default: "",
     format: "dns-label",
     description: "Namespace of that Pod, part of its name in the Lease",
-    commands: ["agent", "controller"],
+    commands: ["agent", "controller", "run"],
     group: "Identity",
   },
   {
@@ -211,7 +211,7 @@ export const CONTROLLER_OPTIONS = [
     default: ":8080",
     defaults: { demo: "off" },
     description: "Where /metrics, /healthz and /readyz are served; 0 or off: nowhere",
-    commands: ["agent", "controller", "demo"],
+    commands: ["agent", "controller", "demo", "run"],
     group: "Metrics and health",
   },
   {
@@ -223,7 +223,7 @@ export const CONTROLLER_OPTIONS = [
     defaults: { demo: "warning" },
     values: { debug: "debug", info: "info", warning: "warning", warn: "warning", error: "error" },
     description: "Least level that is logged",
-    commands: ["agent", "controller", "demo"],
+    commands: ["agent", "controller", "demo", "run"],
     group: "Logging",
   },
   {
@@ -234,7 +234,7 @@ export const CONTROLLER_OPTIONS = [
     default: "text",
     values: { text: "text", json: "json" },
     description: "Form of a line: klog's text or a JSON object",
-    commands: ["agent", "controller", "demo"],
+    commands: ["agent", "controller", "demo", "run"],
     group: "Logging",
   },
   {
@@ -244,7 +244,7 @@ export const CONTROLLER_OPTIONS = [
     type: "bool",
     default: "false",
     description: "The same as log format json",
-    commands: ["agent", "controller", "demo"],
+    commands: ["agent", "controller", "demo", "run"],
     group: "Logging",
   },
   {
@@ -254,7 +254,7 @@ export const CONTROLLER_OPTIONS = [
     type: "bool",
     default: "false",
     description: "The same as log level debug",
-    commands: ["agent", "controller", "demo"],
+    commands: ["agent", "controller", "demo", "run"],
     group: "Logging",
   },
 ] as const satisfies readonly OptionDefinition[];

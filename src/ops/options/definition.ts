@@ -10,6 +10,7 @@ export const COMMANDS = {
   demo: "In-memory Kubernetes API on loopback, the controller, and a scripted story",
   "prepare-node": "Make the agent's folder in the bpffs, as root, before the agent runs",
   render: "Print the ConfigMaps that manifests, or a cluster's objects, would give",
+  run: "The controller, and eBPF for the Pods of its own node while it leads; the default",
   selftest: "Say what this node can do for eBPF; exit 1 when it cannot",
   validate: "Check manifests; exit 1 when one is invalid",
   version: "Print the version",

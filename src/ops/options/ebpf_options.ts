@@ -12,7 +12,7 @@ export const EBPF_OPTIONS = [
     default: "",
     format: "dns-label",
     description: "Namespaces in which ebpfConfig has an effect; default: all that are watched",
-    commands: ["agent"],
+    commands: ["agent", "run"],
     group: "eBPF",
   },
   {
@@ -24,7 +24,7 @@ export const EBPF_OPTIONS = [
     min: 1,
     max: 4_096,
     description: "Pods whose system calls can be counted at a time; each takes 4 KiB per CPU",
-    commands: ["agent"],
+    commands: ["agent", "run"],
     group: "eBPF",
   },
   {
@@ -34,7 +34,7 @@ export const EBPF_OPTIONS = [
     type: "bool",
     default: "false",
     description: "Count system calls by process, too, in the label pid; bounded for each Pod",
-    commands: ["agent"],
+    commands: ["agent", "run"],
     group: "eBPF",
   },
   {
@@ -46,7 +46,7 @@ export const EBPF_OPTIONS = [
     min: 0,
     max: 1_000,
     description: "Blocked and audited connections logged a second and Pod, at most; 0: none",
-    commands: ["agent"],
+    commands: ["agent", "run"],
     group: "eBPF",
   },
   {
@@ -58,7 +58,7 @@ export const EBPF_OPTIONS = [
     min: 1_000,
     max: HOUR_MS,
     description: "How often what is attached is compared with what is wanted without a reason to",
-    commands: ["agent"],
+    commands: ["agent", "run"],
     group: "eBPF",
   },
   {
@@ -70,7 +70,7 @@ export const EBPF_OPTIONS = [
     min: 1_000,
     max: HOUR_MS,
     description: "How often the firewall's self-test is made while a firewall is at work",
-    commands: ["agent"],
+    commands: ["agent", "run"],
     group: "eBPF",
   },
   {
@@ -80,7 +80,7 @@ export const EBPF_OPTIONS = [
     type: "string",
     default: "/sys/fs/bpf/podconfigmap",
     description: "Folder in a bpffs that is ours alone; programs and maps are pinned below it",
-    commands: ["agent", "cleanup", "prepare-node", "selftest"],
+    commands: ["agent", "cleanup", "prepare-node", "run", "selftest"],
     group: "eBPF",
   },
   {
@@ -90,7 +90,7 @@ export const EBPF_OPTIONS = [
     type: "string",
     default: "",
     description: "Folder of a cgroup2 mount below which Pods are; default: every cgroup2 mount",
-    commands: ["agent", "selftest"],
+    commands: ["agent", "run", "selftest"],
     group: "eBPF",
   },
   {

@@ -16,7 +16,7 @@ function programHelp(): string {
   const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length));
   const lines = Object.entries(COMMANDS).map(([name, what]) => `  ${name.padEnd(width)}  ${what}`);
   return [
-    `Usage: ${PROGRAM} COMMAND [OPTIONS]`,
+    `Usage: ${PROGRAM} [COMMAND] [OPTIONS]`,
     "",
     "Commands:",
     ...lines,

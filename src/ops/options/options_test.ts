@@ -225,13 +225,27 @@ Deno.test("commands have their own options and checks", () => {
   assert.match(problemsOf("render -f x -n a.b")[0] ?? "", /no name that a Kubernetes namespace/);
 });
 
-Deno.test("an unknown or missing command is a problem that lists the commands", () => {
-  for (const args of ["", "run", "agents", "contoller", "--debug", "help nothing"]) {
+Deno.test("no command means run, with whatever options there are, as the original program was called", () => {
+  assert.equal(run("run", "").options.leaseDurationMs, 15_000);
+  for (const args of ["", "--debug", "-kubeconfig /k", "--lease-duration=8s -renew-deadline 5s"]) {
+    const line = parse(args);
+    assert.ok(line.kind === "run" && line.invocation.command === "run", args);
+  }
+  assert.match(problemsOf("--no-such")[0] ?? "", /unknown flag --no-such/);
+  // Its leader's node is the one that is served: agents are not looked for.
+  assert.match(problemsOf("run --agent-namespace x")[0] ?? "", /unknown flag --agent-namespace/);
+  const wrong = problemsOf("run --lease-duration 10s --bpffs-folder bpf");
+  assert.match(wrong.join(), /not longer than the renew deadline.*"bpf" is not an absolute path/);
+  assert.match(problemsOf("agent --cgroup-root x").join(), /"x" is not an absolute path/);
+});
+
+Deno.test("an unknown command is a problem that lists the commands", () => {
+  for (const args of ["agents", "contoller", "help nothing"]) {
     const line = parse(args);
     assert.equal(line.kind, "problems", args);
     assert.match(
       line.kind === "problems" ? line.hint : "",
-      /cleanup, controller, demo, prepare-node, render, selftest, validate, version/,
+      /cleanup, controller, demo, prepare-node, render, run, selftest, validate, version/,
     );
   }
   assert.match(problemsOf("contoller")[0] ?? "", /did you mean controller\?/);

@@ -41,6 +41,8 @@ interface Given {
   readonly text: string;
 }
 
+const DEFAULT_COMMAND = "run";
+
 /** `args` without the program's name; `env` gives a variable's value or undefined. */
 export function parseCommandLine(
   args: readonly string[],
@@ -48,13 +50,15 @@ export function parseCommandLine(
 ): CommandLine {
   const [first, ...rest] = args;
   if (first === "--version") return parseCommandLine(["version", ...rest], env);
-  if (first === undefined) return problems(["no command given"]);
+  if (first === undefined) return parseOptions(DEFAULT_COMMAND, [], env);
   if (["help", "--help", "-h", "-help"].includes(first)) {
     const [topic] = rest;
     return topic === undefined || isCommand(topic)
       ? { kind: "help", text: helpText(topic) }
       : problems([unknownCommand(topic)]);
   }
+  // As the original program was called: options alone.
+  if (first.startsWith("-")) return parseOptions(DEFAULT_COMMAND, args, env);
   if (!isCommand(first)) return problems([unknownCommand(first)]);
   return parseOptions(first, rest, env);
 }
@@ -84,7 +88,6 @@ function isCommand(text: string): text is Command {
 }
 
 function unknownCommand(text: string): string {
-  if (text.startsWith("-")) return `the command comes before options such as ${text}`;
   const near = suggest(text, Object.keys(COMMANDS));
   return `unknown command ${JSON.stringify(text)}${near ? `; did you mean ${near}?` : ""}`;
 }

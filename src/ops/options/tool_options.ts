@@ -62,7 +62,7 @@ export const TOOL_OPTIONS = [
     default: "",
     description: "kubeconfig file, or a list of them as kubectl reads it; " +
       "default: in a Pod its service account, else ~/.kube/config",
-    commands: ["agent", "controller", "render"],
+    commands: ["agent", "controller", "render", "run"],
     group: "Cluster access",
   },
   {
@@ -71,7 +71,7 @@ export const TOOL_OPTIONS = [
     type: "string",
     default: "",
     description: "Context of the kubeconfig; default: its current one",
-    commands: ["agent", "controller", "render"],
+    commands: ["agent", "controller", "render", "run"],
     group: "Cluster access",
   },
   {
