@@ -54,6 +54,9 @@ const WATCHED = '{namespace=~"$namespace"}';
 const ON_NODE = '{node=~"$node"}';
 const POD = '{namespace=~"$namespace", node=~"$node"}';
 
+const BPF_STATS =
+  "Where the sysctl kernel.bpf_stats_enabled is 1 and the agent has the capability SYS_ADMIN.";
+
 const STATE: Row = {
   title: "State",
   panels: [
@@ -216,14 +219,12 @@ const EBPF_STATE: Row = {
     graph("Self-tests of the firewall", {
       "{{node}} {{result}}": rate("ebpf_canary_runs_total", "node, result", ON_NODE),
     }, { unit: "ops" }),
-    graph("Time of a program's run", {
-      "{{program_type}}": `${rate("ebpf_program_run_seconds_total", "program_type", ON_NODE)} / ${
-        rate("ebpf_program_runs_total", "program_type", ON_NODE)
-      }`,
-    }, {
-      unit: "s",
-      description: "Where the sysctl kernel.bpf_stats_enabled is 1 and the agent has SYS_ADMIN.",
-    }),
+    graph("CPU that programs take", {
+      "{{program_type}}": rate("ebpf_program_run_seconds_total", "program_type", ON_NODE),
+    }, { unit: "percentunit", description: BPF_STATS }),
+    graph("Runs of programs", {
+      "{{program_type}}": rate("ebpf_program_runs_total", "program_type", ON_NODE),
+    }, { unit: "ops", description: BPF_STATS }),
   ],
 };
 

@@ -139,7 +139,8 @@ export class Collector {
     let nodeDueAt = 0;
     while (!signal.aborted) {
       await this.collect();
-      if (clock.monotonic() >= nodeDueAt) {
+      // As soon as there is something to read: what runs already has its numbers at once.
+      if (this.#options.kernel.opened && clock.monotonic() >= nodeDueAt) {
         await this.#guarded(() => this.#collectNode());
         nodeDueAt = clock.monotonic() + NODE_INTERVAL_MS;
       }
@@ -197,7 +198,6 @@ export class Collector {
 
   async #collectNode(): Promise<void> {
     const { kernel, metrics } = this.#options;
-    if (!kernel.opened) return;
     const [maps, programs] = await kernel.use(async (loader) => [
       await loader.mapUsage(),
       await loader.programUsage(),
