@@ -17,6 +17,7 @@ import {
   ControllerProcess,
   HOME_NAMESPACE,
   installManifests,
+  type Launch,
   LOCK_NAME,
 } from "../support/controller.ts";
 import { eventually, type EventuallyOptions } from "../support/eventually.ts";
@@ -84,6 +85,8 @@ export class Stage implements AsyncDisposable {
   readonly plane: ControlPlane;
   /** Of the controller's service account. */
   readonly kubeconfig: string;
+  /** How replicas are started from now on; without it: as processes. */
+  launch: Launch | undefined;
   readonly #hasControllerManager: boolean;
   #namespaces = 0;
 
@@ -112,7 +115,11 @@ export class Stage implements AsyncDisposable {
   async start(name: string, env: Strings = {}): Promise<ControllerProcess> {
     const { plane, kubeconfig } = this;
     const shipped = await shippedSettings();
-    return ControllerProcess.start({ plane, kubeconfig, name, env: { ...shipped, ...env } });
+    const launch = this.launch === undefined ? {} : { launch: this.launch };
+    return ControllerProcess.start({
+      ...{ plane, kubeconfig, name, ...launch },
+      env: { ...shipped, ...env },
+    });
   }
 
   /** A new namespace, named after what is tried in it. */

@@ -60,6 +60,8 @@ export function auditPolicy(level: "writes" | "all"): string {
   });
 }
 
+const NEWLINE = "\n".charCodeAt(0);
+
 export class AuditLog {
   readonly #path: string;
 
@@ -70,7 +72,9 @@ export class AuditLog {
   /** Requests that were answered since `mark`, oldest first. */
   async entries(filter: AuditFilter = {}, since = 0): Promise<AuditEntry[]> {
     const bytes = await Deno.readFile(this.#path);
-    const text = new TextDecoder().decode(bytes.subarray(since));
+    // The mark may have been taken in the middle of a line: of a request that was not answered yet.
+    const begin = since === 0 ? 0 : bytes.lastIndexOf(NEWLINE, since - 1) + 1;
+    const text = new TextDecoder().decode(bytes.subarray(begin));
     return text.split("\n")
       // The last line may still be being written.
       .filter((line) => line.endsWith("}"))

@@ -47,6 +47,29 @@ export interface ControllerOptions {
   env?: Record<string, string>;
   /** Default {@link controllerCommand}. */
   command?: readonly string[];
+  /** Starts the program in another way than as a process of this machine, with credentials of its own. */
+  launch?: Launch;
+}
+
+/** What a replica is told, apart from how it reaches the API server. */
+export interface Launched {
+  name: string;
+  args: readonly string[];
+  env: Record<string, string>;
+  logFile: string;
+}
+
+export type Launch = (replica: Launched) => Promise<RunningProcess>;
+
+function asProcess({ command, kubeconfig }: ControllerOptions): Launch {
+  const [program = "", ...before] = command ?? controllerCommand();
+  return ({ args: [verb = "", ...args], env, logFile }) =>
+    RunningProcess.start({
+      command: program,
+      args: [...before, verb, "--kubeconfig", kubeconfig, ...args],
+      env,
+      logFile,
+    });
 }
 
 /** One running replica. It has the shipped manifests' environment. */
@@ -62,23 +85,20 @@ export class ControllerProcess implements AsyncDisposable {
   static async start(options: ControllerOptions): Promise<ControllerProcess> {
     const { plane, name } = options;
     const address = `127.0.0.1:${freePort()}`;
-    const [command = "", ...before] = options.command ?? controllerCommand();
-    const process = await RunningProcess.start({
-      command,
-      args: [...before, "controller", "--kubeconfig", options.kubeconfig, ...options.args ?? []],
-      env: {
-        METRICS_ADDR: address,
-        POD_NAME: name,
-        POD_NAMESPACE: HOME_NAMESPACE,
-        NODE_NAME: `node-of-${name}`,
-        LEADER_ELECTION_LEASE_DURATION: "8s",
-        LEADER_ELECTION_RENEW_DEADLINE: "5s",
-        LEADER_ELECTION_RETRY_PERIOD: "1s",
-        LEADER_ELECTION_LOCK_NAMESPACE: HOME_NAMESPACE,
-        ...options.env,
-      },
-      logFile: `${plane.dir}/${name}.log`,
-    });
+    const env = {
+      METRICS_ADDR: address,
+      POD_NAME: name,
+      POD_NAMESPACE: HOME_NAMESPACE,
+      NODE_NAME: `node-of-${name}`,
+      LEADER_ELECTION_LEASE_DURATION: "8s",
+      LEADER_ELECTION_RENEW_DEADLINE: "5s",
+      LEADER_ELECTION_RETRY_PERIOD: "1s",
+      LEADER_ELECTION_LOCK_NAMESPACE: HOME_NAMESPACE,
+      ...options.env,
+    };
+    const launch = options.launch ?? asProcess(options);
+    const args = ["controller", ...options.args ?? []];
+    const process = await launch({ name, args, env, logFile: `${plane.dir}/${name}.log` });
     return new ControllerProcess(process, address);
   }
 

@@ -114,6 +114,7 @@ export class RunningProcess implements AsyncDisposable {
   readonly status: Promise<Deno.CommandStatus>;
   readonly #child: Deno.ChildProcess;
   #ended: Deno.CommandStatus | undefined;
+  #minded: number | undefined;
 
   private constructor(child: Deno.ChildProcess, options: SpawnOptions) {
     this.#child = child;
@@ -122,6 +123,7 @@ export class RunningProcess implements AsyncDisposable {
     this.status = child.status.then(async (status) => {
       this.#ended = status;
       await theGuard().releaseProcess(child.pid);
+      if (this.#minded !== undefined) await theGuard().releaseProcess(this.#minded);
       return status;
     });
   }
@@ -144,8 +146,19 @@ export class RunningProcess implements AsyncDisposable {
     return new RunningProcess(child, options);
   }
 
+  /**
+   * For a child that only minds another process, and ends as that one does: from now on `pid` is
+   * that one's, and signals go there.
+   */
+  async minds(pid: number): Promise<void> {
+    this.#minded = pid;
+    await theGuard().holdProcess(pid);
+    // It ended meanwhile, and its release passed this hold by.
+    if (this.#ended !== undefined) await theGuard().releaseProcess(pid);
+  }
+
   get pid(): number {
-    return this.#child.pid;
+    return this.#minded ?? this.#child.pid;
   }
 
   /** How it ended; `undefined` while it runs. */
@@ -157,7 +170,8 @@ export class RunningProcess implements AsyncDisposable {
   signal(signal: Deno.Signal): void {
     if (this.#ended !== undefined) return;
     try {
-      this.#child.kill(signal);
+      if (this.#minded === undefined) this.#child.kill(signal);
+      else Deno.kill(this.#minded, signal);
     } catch (error) {
       // It ended, and its status is not here yet.
       if (!(error instanceof TypeError) && !(error instanceof Deno.errors.NotFound)) throw error;
