@@ -165,6 +165,37 @@ Deno.test("agent: a failure has its reason, names the configs, leaves nothing ha
     assert.equal(agent.readiness().ok, true);
   }));
 
+Deno.test("agent: one Pod's failure is that Pod's, and the node stays served; at the start it has a minute", () =>
+  withWorld(async (world) => {
+    world.pcmc("web", firewall());
+    world.pod("a");
+    // Running before a reboot, and not yet again.
+    const { metadata: { uid } } = world.pod("b", { cgroup: false });
+    const first = world.start();
+    await world.clock.advance(30_000);
+    assert.deepEqual(["a", "b"].map((pod) => world.condition(pod)?.reason), [
+      "Applied",
+      "CgroupNotFound",
+    ]);
+    assert.equal(first.agent.readiness().ok, false);
+    await world.clock.advance(31_000);
+    assert.deepEqual(first.agent.readiness(), { ok: true, detail: "Pod ns/b: CgroupNotFound" });
+    world.node.addCgroup(uid);
+    await world.clock.advance(60_000);
+    assert.equal(first.agent.readiness().detail, "all Pods are as wanted");
+    await world.stop();
+
+    // Once all were as wanted, a single failure never counts.
+    const second = world.start();
+    await world.clock.advance(1_000);
+    assert.equal(second.agent.readiness().ok, true);
+    world.node.removeCgroup(uid);
+    await world.changePcmc("web", firewall({ allowedPorts: [81] }));
+    await world.clock.advance(5_000);
+    assert.deepEqual(second.agent.readiness(), { ok: true, detail: "Pod ns/b: CgroupNotFound" });
+    assert.equal(world.condition("a")?.reason, "Applied");
+  }));
+
 Deno.test("agent: counts go on over a restart, what happened meanwhile included, and are never added twice", () =>
   withWorld(async (world) => {
     world.pcmc("count", calls("read"));

@@ -23,6 +23,9 @@ import {
 import type { AgentDependencies } from "../../src/agent/settings.ts";
 import type { SimulatedProcess } from "../sim/process.ts";
 
+/** Steps that look at nothing only. */
+const CHANGES = /^(clear|firewall (maps|attach|detach|unpin)|syscalls (?!inspect))/;
+
 export const HOOKS = ["in", "m4", "m6", "c4", "c6", "out"] as const;
 
 interface FakeFirewall {
@@ -53,6 +56,10 @@ export class FakeNode {
   canaryPasses = true;
   /** Called at every step: may throw, or crash the process. */
   onStep: (step: string) => void = () => {};
+  /** Called just before a step that changes something, with the process that does it. */
+  onTouch: (process: SimulatedProcess, step: string) => void = () => {};
+  /** Called when the node gets another owner. */
+  onClaim: () => void = () => {};
   steps = 0;
   #owner: SimulatedProcess | undefined;
   #nextCgroup = 1000n;
@@ -106,10 +113,16 @@ export class FakeNode {
     };
   }
 
+  /** Who has claimed the node last; it may have died since. */
+  get owner(): SimulatedProcess | undefined {
+    return this.#owner;
+  }
+
   claim(process: SimulatedProcess): void {
     if (this.#owner !== undefined && this.#owner !== process && !this.#owner.crashed) {
       throw new EbpfError("AnotherAgent", "Cannot use the node: another agent does");
     }
+    if (this.#owner !== process) this.onClaim();
     this.#owner = process;
   }
 
@@ -133,6 +146,7 @@ class Session {
       this.#node.onStep(name);
     }
     await this.#process.receive(Promise.resolve());
+    if (CHANGES.test(name)) this.#node.onTouch(this.#process, name);
   }
 
   readonly cgroups: CgroupResolver = {
