@@ -5,9 +5,9 @@
  */
 import type { ObservedConfigMap } from "../domain/model.ts";
 import type { ConfigMapBody, JsonPatchOperation, Preconditions } from "../domain/plan.ts";
-import { projectConfigMap } from "../domain/projections.ts";
 import type { ApiClient } from "../runtime/api_client.ts";
 import { isAlreadyExists, isNotFound, KubeApiError } from "../runtime/ports/errors.ts";
+import type { Codec } from "../runtime/ports/codec.ts";
 import type { JsonValue } from "../runtime/ports/rest.ts";
 import { objectKey } from "../runtime/resource.ts";
 import type { Store } from "../runtime/store.ts";
@@ -17,17 +17,20 @@ import type { DomainMetrics } from "./settings.ts";
 export interface ConfigMapWriterOptions {
   readonly api: ApiClient;
   readonly store: Store<ObservedConfigMap>;
+  readonly codec: Codec<ObservedConfigMap>;
   readonly metrics: DomainMetrics;
 }
 
 export class ConfigMapWriter {
   readonly #api: ApiClient;
   readonly #store: Store<ObservedConfigMap>;
+  readonly #codec: Codec<ObservedConfigMap>;
   readonly #metrics: DomainMetrics;
 
-  constructor({ api, store, metrics }: ConfigMapWriterOptions) {
+  constructor({ api, store, codec, metrics }: ConfigMapWriterOptions) {
     this.#api = api;
     this.#store = store;
+    this.#codec = codec;
     this.#metrics = metrics;
   }
 
@@ -39,13 +42,14 @@ export class ConfigMapWriter {
     const { namespace } = body.metadata;
     try {
       await this.#counted("create", namespace, async () => {
-        const answer = await this.#api.create<JsonValue>(
+        const answer = await this.#api.create<ObservedConfigMap>(
           CONFIG_MAPS,
           { namespace },
           body as unknown as JsonValue,
           signal,
+          this.#codec,
         );
-        this.#store.observeWrite(projectConfigMap(answer));
+        this.#store.observeWrite(answer);
       });
       return "created";
     } catch (error) {
@@ -60,11 +64,18 @@ export class ConfigMapWriter {
     signal: AbortSignal,
   ): Promise<void> {
     await this.#counted("update", at.namespace, async () => {
-      const answer = await this.#api.patch<JsonValue>(CONFIG_MAPS, at, {
+      const patch = {
         contentType: "application/json-patch+json",
         body: operations as unknown as JsonValue,
-      }, signal);
-      this.#store.observeWrite(projectConfigMap(answer));
+      };
+      const answer = await this.#api.patch<ObservedConfigMap>(
+        CONFIG_MAPS,
+        at,
+        patch,
+        signal,
+        this.#codec,
+      );
+      this.#store.observeWrite(answer);
     });
   }
 
@@ -85,7 +96,7 @@ export class ConfigMapWriter {
     signal: AbortSignal,
   ): Promise<ObservedConfigMap | undefined> {
     try {
-      return projectConfigMap(await this.#api.get<JsonValue>(CONFIG_MAPS, at, signal));
+      return await this.#api.read(CONFIG_MAPS, at, this.#codec, signal);
     } catch (error) {
       if (isNotFound(error)) return undefined;
       throw error;

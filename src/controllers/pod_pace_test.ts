@@ -5,6 +5,7 @@ import type { ObservedConfigMap, PodFacts } from "../domain/model.ts";
 import { configMapOwners } from "../domain/ownership.ts";
 import { type PcmcView, projectConfigMap, projectPcmc, projectPod } from "../domain/projections.ts";
 import { ApiClient } from "../runtime/api_client.ts";
+import { jsonCodec } from "../runtime/json_codec.ts";
 import { KubeApiError } from "../runtime/ports/errors.ts";
 import type { RequestOptions, RestClient } from "../runtime/ports/rest.ts";
 import { Store } from "../runtime/store.ts";
@@ -22,7 +23,12 @@ class Server {
   #version = 1;
   #body: Record<string, unknown> = {};
 
-  readonly performRequest = (request: RequestOptions) => {
+  readonly performRequest = async (request: RequestOptions) => {
+    const answer = await this.#perform(request);
+    return request.expectJson ? answer : new TextEncoder().encode(JSON.stringify(answer));
+  };
+
+  #perform(request: RequestOptions): Promise<object> {
     this.writes.push(request.method);
     if (request.method === "GET") {
       const metadata = {
@@ -38,7 +44,7 @@ class Server {
       this.#body = request.bodyJson as Record<string, unknown>;
     }
     return Promise.resolve(this.changed({}));
-  };
+  }
 
   /** The ConfigMap, written once more. */
   changed(parts: Record<string, unknown>): Record<string, unknown> {
@@ -82,7 +88,12 @@ function setUp() {
   const options = {
     caches: { pods, pcmcs, configMaps, informers: [] },
     documents: { get: () => undefined },
-    writer: new ConfigMapWriter({ api, store: configMaps, metrics }),
+    writer: new ConfigMapWriter({
+      api,
+      store: configMaps,
+      codec: jsonCodec(projectConfigMap),
+      metrics,
+    }),
     absence: new AbsenceCheck(api, clock),
     ledger,
     clock,

@@ -4,6 +4,7 @@ import { VirtualClock } from "../lib/virtual_clock.ts";
 import type { ConfigMapBody } from "../domain/plan.ts";
 import { projectConfigMap, projectPcmc, projectPod } from "../domain/projections.ts";
 import { ApiClient } from "../runtime/api_client.ts";
+import { jsonCodec } from "../runtime/json_codec.ts";
 import type { JsonObject, RequestOptions, RestClient } from "../runtime/ports/rest.ts";
 import { AbsenceCheck } from "./absence_check.ts";
 import { createCaches } from "./caches.ts";
@@ -31,7 +32,8 @@ async function reconcileWhile(meanwhile: (caches: ReturnType<typeof createCaches
     assert.equal(method, "POST");
     meanwhile(caches);
     const { metadata, ...rest } = bodyJson as unknown as ConfigMapBody;
-    return Promise.resolve({ ...rest, metadata: { ...metadata, uid: "m1", resourceVersion: "9" } });
+    const answer = { ...rest, metadata: { ...metadata, uid: "m1", resourceVersion: "9" } };
+    return Promise.resolve(new TextEncoder().encode(JSON.stringify(answer)));
   };
   const rest = { performRequest } as unknown as RestClient;
   const api = new ApiClient({ rest, clock });
@@ -54,6 +56,7 @@ async function reconcileWhile(meanwhile: (caches: ReturnType<typeof createCaches
     writer: new ConfigMapWriter({
       api,
       store: caches.configMaps,
+      codec: jsonCodec(projectConfigMap),
       metrics: { configMapOperation() {} } as unknown as ControllerDependencies["metrics"],
     }),
     absence: new AbsenceCheck(api, clock),

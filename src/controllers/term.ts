@@ -64,7 +64,12 @@ export class Term {
     const pods = new PodReconciler({
       caches,
       documents,
-      writer: new ConfigMapWriter({ api, store: caches.configMaps, metrics: dependencies.metrics }),
+      writer: new ConfigMapWriter({
+        api,
+        store: caches.configMaps,
+        codec: dependencies.codecs.configMaps,
+        metrics: dependencies.metrics,
+      }),
       absence: new AbsenceCheck(api, clock),
       ledger: this.#ledger,
       clock,

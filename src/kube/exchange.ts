@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../lib/clock.ts";
 import { KubeConnectionError } from "../runtime/ports/errors.ts";
-import type { ResponseHead } from "./http1.ts";
+import type { ResponseHead } from "./http1_head.ts";
 import type { WireRequest, WireResponse } from "./wire.ts";
 
 /** A stream's reader may lag this far behind before the connection is no longer read. */

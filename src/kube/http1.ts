@@ -7,22 +7,19 @@
  * input. It neither decompresses (nothing asks for that) nor follows redirects.
  */
 import { Buffer } from "node:buffer";
+import {
+  endOfHead,
+  Head,
+  HttpFormatError,
+  indexOfByte,
+  NEWLINE,
+  type ResponseHead,
+  textOf,
+} from "./http1_head.ts";
 
 /** Head and trailer sizes past which a peer is not taken seriously. */
 const HEAD_BYTES_MAX = 256 * 1024;
 const CHUNK_LINE_BYTES_MAX = 8 * 1024;
-
-export class HttpFormatError extends Error {
-  override readonly name = "HttpFormatError";
-}
-
-export interface ResponseHead {
-  readonly status: number;
-  /** Names in lower case; repeated fields joined by `, `. */
-  readonly headers: ReadonlyMap<string, string>;
-  /** False for `Connection: close` and for HTTP/1.0 without keep-alive. */
-  readonly keepAlive: boolean;
-}
 
 export interface ResponseSink {
   head(head: ResponseHead): void;
@@ -46,18 +43,45 @@ export function assertHeaderSafe(name: string, value: string): void {
   }
 }
 
-/** Request line and fields, up to the body. @throws {TypeError} when `target` is not a plain path and query. */
+/**
+ * Request line and fields, up to the body; `more`: fields of this request alone, each with its CRLF.
+ * @throws {TypeError} when `target` is not a plain path and query.
+ */
 export function requestHead(
   method: string,
   target: string,
   fields: readonly HeaderField[],
+  more = "",
 ): string {
   if (!/^\/[\x21\x22\x24-\x7e]*$/.test(target)) {
     throw new TypeError(`Cannot request ${JSON.stringify(target)}: not an absolute path in ASCII`);
   }
-  let head = `${method} ${target} HTTP/1.1\r\n`;
-  for (const [name, value] of fields) head += `${name}: ${value}\r\n`;
-  return head + "\r\n";
+  return `${method} ${target} HTTP/1.1\r\n${more}${linesOf(fields).text}\r\n`;
+}
+
+/** Whether UTF-8 and Latin-1 make the same of these fields. */
+export function isAscii(fields: readonly HeaderField[]): boolean {
+  return linesOf(fields).ascii;
+}
+
+interface Lines {
+  readonly text: string;
+  readonly ascii: boolean;
+}
+
+/** A client sends the same few sets of fields again and again, a long token among them. */
+const written = new WeakMap<readonly HeaderField[], Lines>();
+
+function linesOf(fields: readonly HeaderField[]): Lines {
+  let lines = written.get(fields);
+  if (!lines) {
+    let text = "";
+    for (const [name, value] of fields) text += `${name}: ${value}\r\n`;
+    // deno-lint-ignore no-control-regex
+    lines = { text, ascii: /^[\x00-\x7f]*$/.test(text) };
+    written.set(fields, lines);
+  }
+  return lines;
 }
 
 type State =
@@ -126,7 +150,7 @@ export class ResponseParser {
     let data = this.#pending ? Buffer.concat([this.#pending, chunk]) : chunk;
     this.#pending = undefined;
     for (;;) {
-      const end = data.indexOf("\r\n\r\n");
+      const end = endOfHead(data);
       if ((end < 0 ? data.length : end) > HEAD_BYTES_MAX) {
         throw new HttpFormatError(`a response head of more than ${HEAD_BYTES_MAX} bytes`);
       }
@@ -137,7 +161,7 @@ export class ResponseParser {
         this.#pending = data;
         return undefined;
       }
-      const head = parseHead(data.toString("latin1", 0, end));
+      const head = new Head(textOf(data, end));
       data = data.subarray(end + 4);
       if (head.status >= 200) {
         this.#begin(head);
@@ -147,10 +171,9 @@ export class ResponseParser {
     }
   }
 
-  #begin(head: ResponseHead): void {
+  #begin(head: Head): void {
     this.#keepAlive = head.keepAlive;
-    const encoding = head.headers.get("transfer-encoding");
-    const length = head.headers.get("content-length");
+    const { encoding, length } = head;
     if (this.#bodyless || head.status === 204 || head.status === 304) {
       this.#sink.head(head);
       this.#finish(this.#keepAlive);
@@ -193,7 +216,7 @@ export class ResponseParser {
   }
 
   #readLine(chunk: Buffer, at: number): number {
-    const newline = chunk.indexOf(10, at);
+    const newline = indexOfByte.call(chunk, NEWLINE, at);
     const end = newline < 0 ? chunk.length : newline;
     this.#line += chunk.toString("latin1", at, end);
     if (this.#line.length > CHUNK_LINE_BYTES_MAX) {
@@ -223,27 +246,6 @@ export class ResponseParser {
     this.#state = "done";
     this.#sink.end(reusable);
   }
-}
-
-function parseHead(text: string): ResponseHead {
-  const lines = text.split("\r\n");
-  const start = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: |$)/.exec(lines[0] ?? "");
-  if (!start) throw new HttpFormatError("the answer is not HTTP/1.1");
-  const headers = new Map<string, string>();
-  for (let i = 1; i < lines.length; i++) {
-    const line = lines[i] as string;
-    const colon = line.indexOf(":");
-    if (colon <= 0) throw new HttpFormatError("a header line without a name");
-    const name = line.slice(0, colon).toLowerCase();
-    const value = line.slice(colon + 1).trim();
-    const before = headers.get(name);
-    headers.set(name, before === undefined ? value : `${before}, ${value}`);
-  }
-  const connection = headers.get("connection")?.toLowerCase() ?? "";
-  const keepAlive = start[1] === "1"
-    ? !connection.includes("close")
-    : connection.includes("keep-alive");
-  return { status: Number(start[2]), headers, keepAlive };
 }
 
 function parseLength(text: string): number {

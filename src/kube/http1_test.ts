@@ -1,11 +1,6 @@
 import assert from "node:assert/strict";
-import {
-  assertHeaderSafe,
-  HttpFormatError,
-  requestHead,
-  type ResponseHead,
-  ResponseParser,
-} from "./http1.ts";
+import { assertHeaderSafe, requestHead, ResponseParser } from "./http1.ts";
+import { HttpFormatError, type ResponseHead } from "./http1_head.ts";
 import { randomInt, seededRandom } from "../lib/random.ts";
 
 interface Seen {

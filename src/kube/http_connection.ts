@@ -7,7 +7,7 @@
 import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import type { Carrier, Exchange } from "./exchange.ts";
-import { type HeaderField, requestHead, ResponseParser } from "./http1.ts";
+import { isAscii, requestHead, ResponseParser } from "./http1.ts";
 
 /** Bodies up to this size leave in one write with their head. */
 const JOINED_BODY_BYTES_MAX = 64 * 1024;
@@ -25,6 +25,7 @@ export interface ConnectionOwner {
 export class HttpConnection implements Carrier {
   readonly #socket: Socket;
   readonly #owner: ConnectionOwner;
+  /** The field, as written. */
   readonly #host: string;
   #exchange: Exchange | undefined;
   #parser: ResponseParser | undefined;
@@ -38,7 +39,7 @@ export class HttpConnection implements Carrier {
 
   constructor(socket: Socket, host: string, owner: ConnectionOwner) {
     this.#socket = socket;
-    this.#host = host;
+    this.#host = `Host: ${host}\r\n`;
     this.#owner = owner;
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("error", (error: Error) => this.#lost(error));
@@ -126,23 +127,19 @@ export class HttpConnection implements Carrier {
 
   #write(exchange: Exchange): void {
     const { method, target, headers, body } = exchange.request;
-    const fields: HeaderField[] = [["Host", this.#host], ...headers];
+    const head = (framing: string) => requestHead(method, target, headers, this.#host + framing);
     if (body === undefined) {
-      if (method !== "GET" && method !== "HEAD") fields.push(["Content-Length", "0"]);
-      this.#socket.write(requestHead(method, target, fields), "latin1");
+      const bare = method === "GET" || method === "HEAD";
+      this.#socket.write(head(bare ? "" : lengthField(0)), "latin1");
     } else if (typeof body === "string") {
-      fields.push(["Content-Length", String(Buffer.byteLength(body))]);
+      const text = head(lengthField(Buffer.byteLength(body)));
       // Fields are ASCII in all but odd cases, where UTF-8 would change them.
-      const head = requestHead(method, target, fields);
-      // deno-lint-ignore no-control-regex
-      if (/^[\x00-\x7f]*$/.test(head)) this.#socket.write(head + body, "utf8");
-      else this.#writeBytes(head, Buffer.from(body));
+      if (isAscii(headers)) this.#socket.write(text + body, "utf8");
+      else this.#writeBytes(text, Buffer.from(body));
     } else if (body instanceof Uint8Array) {
-      fields.push(["Content-Length", String(body.length)]);
-      this.#writeBytes(requestHead(method, target, fields), body);
+      this.#writeBytes(head(lengthField(body.length)), body);
     } else {
-      fields.push(["Transfer-Encoding", "chunked"]);
-      this.#socket.write(requestHead(method, target, fields), "latin1");
+      this.#socket.write(head("Transfer-Encoding: chunked\r\n"), "latin1");
       this.#uploading = true;
       this.#upload(body).then(() => {
         this.#uploading = false;
@@ -182,4 +179,8 @@ export class HttpConnection implements Carrier {
       this.#socket.once("close", done);
     });
   }
+}
+
+function lengthField(bytes: number): string {
+  return `Content-Length: ${bytes}\r\n`;
 }

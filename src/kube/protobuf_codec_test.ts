@@ -115,6 +115,7 @@ const fallback: Codec<Stored> = {
     push: () => [{ type: "BOOKMARK", resourceVersion: "json", initialEventsEnd: false }],
     end: () => {},
   }),
+  decodeObject: (body) => project(JSON.parse(new TextDecoder().decode(body))),
 };
 
 const codec = protobufCodec({ message: pod, project, fallback });
@@ -147,6 +148,13 @@ Deno.test("a ConfigMap keeps its data, the keys of its binary data and whether i
   assert.equal(Object.getPrototypeOf(object.data), Object.prototype);
   assert.deepEqual(object.binaryData, { b: "" });
   assert.equal(object.immutable, false);
+});
+
+Deno.test("an answer with one object decodes like an item of a list, and JSON goes to the fallback", () => {
+  assert.deepEqual(codec.decodeObject(envelope("Pod", podRows)).whole, podObject);
+  const json = new TextEncoder().encode('{"metadata":{"name":"n","uid":"u"}}');
+  assert.equal(codec.decodeObject(json).uid, "u");
+  assert.throws(() => codec.decodeObject(envelope("Pod", [[2, []]])), SyntaxError);
 });
 
 Deno.test("numbers are signed 64-bit", () => {

@@ -22,6 +22,17 @@ import type { Wire, WireResponse } from "./wire.ts";
 /** A response; one whose body was read already has no stream. */
 type Answer = Omit<WireResponse, "stream"> & { stream?(): ReadableStream<Uint8Array> };
 
+/** Fields as sent before, by what they depend on. */
+interface FieldSet {
+  readonly accept: string | undefined;
+  readonly contentType: string | undefined;
+  readonly authorization: string | undefined;
+  readonly fields: readonly HeaderField[];
+}
+
+/** A program has this many kinds of requests at a time; older tokens are not kept. */
+const FIELD_SETS_MAX = 12;
+
 export interface KubeRestClientOptions {
   readonly connection: ClusterConnection;
   readonly wire: Wire;
@@ -34,6 +45,7 @@ export class KubeRestClient implements RestClient {
   readonly #options: KubeRestClientOptions;
   readonly #prefix: string;
   readonly #common: readonly HeaderField[];
+  readonly #fieldSets: FieldSet[] = [];
 
   constructor(options: KubeRestClientOptions) {
     this.#options = options;
@@ -114,17 +126,27 @@ export class KubeRestClient implements RestClient {
     return this.#options.wire.send({ ...request, headers: this.#fields(opts, newer) });
   }
 
-  #fields(opts: RequestOptions, authorization: string | undefined): HeaderField[] {
+  /** The same array for the same values: checking and writing out a long token takes its time. */
+  #fields(opts: RequestOptions, authorization: string | undefined): readonly HeaderField[] {
+    const json = opts.bodyJson === undefined ? undefined : "application/json";
+    const accept = opts.accept ?? (opts.expectJson ? "application/json" : undefined);
+    const contentType = opts.contentType ?? json;
+    const known = this.#fieldSets.find((set) =>
+      set.accept === accept && set.contentType === contentType &&
+      set.authorization === authorization
+    );
+    if (known) return known.fields;
     const fields: HeaderField[] = [...this.#common];
     const add = (name: string, value: string | undefined) => {
       if (value === undefined) return;
       assertHeaderSafe(name, value);
       fields.push([name, value]);
     };
-    add("Accept", opts.accept ?? (opts.expectJson ? "application/json" : undefined));
-    const json = opts.bodyJson === undefined ? undefined : "application/json";
-    add("Content-Type", opts.contentType ?? json);
+    add("Accept", accept);
+    add("Content-Type", contentType);
     add("Authorization", authorization);
+    if (this.#fieldSets.length === FIELD_SETS_MAX) this.#fieldSets.shift();
+    this.#fieldSets.push({ accept, contentType, authorization, fields });
     return fields;
   }
 }

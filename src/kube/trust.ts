@@ -40,9 +40,7 @@ export function assertSignedBy(socket: TLSSocket, roots: string | undefined, pee
     const issuer: PeerCertificate | undefined = certificate.issuerCertificate;
     certificate = issuer === certificate ? undefined : issuer;
   }
-  const trusted = roots === undefined
-    ? chain.length > 0
-    : chainLeadsTo(chain, certificatesIn(roots));
+  const trusted = roots === undefined ? chain.length > 0 : leadsTo(chain, roots);
   if (trusted) return;
   socket.destroy();
   throw new KubeConnectionError(
@@ -51,6 +49,20 @@ export function assertSignedBy(socket: TLSSocket, roots: string | undefined, pee
       ? `Cannot trust ${peer}: the TLS handshake failed`
       : `Cannot trust ${peer}: its certificate was not issued by the configured certificate authority`,
   );
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+/** The last chain that led to its roots: the next connection to that server presents the same. */
+let proven: { readonly roots: string; readonly chain: readonly Uint8Array[] } | undefined;
+
+function leadsTo(chain: readonly Uint8Array[], roots: string): boolean {
+  const known = proven?.roots === roots && proven.chain.length === chain.length &&
+    chain.every((der, index) => Buffer.compare(der, proven?.chain[index] ?? NO_BYTES) === 0);
+  if (known && chain.length > 0) return true;
+  const trusted = chainLeadsTo(chain, certificatesIn(roots));
+  if (trusted) proven = { roots, chain };
+  return trusted;
 }
 
 /** Whether each certificate (DER, leaf first) is signed by the next, up to one signed by, or being, a root. */

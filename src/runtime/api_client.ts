@@ -14,8 +14,9 @@
  * make writes safe to repeat by names and preconditions.
  */
 import { type Clock, sleep } from "../lib/clock.ts";
-import { requestJson } from "./deadline.ts";
+import { requestBytes, requestJson } from "./deadline.ts";
 import { Permits } from "./permits.ts";
+import type { Codec, StoredObject } from "./ports/codec.ts";
 import { isNotFound, KubeApiError, KubeConnectionError } from "./ports/errors.ts";
 import type { JsonValue, RequestOptions, RestClient } from "./ports/rest.ts";
 import { resourcePath, type ResourceType } from "./resource.ts";
@@ -60,11 +61,15 @@ export interface DeletePreconditions {
 
 type Verb = "get" | "create" | "update" | "patch" | "delete";
 
+/** How an answer is asked for and read; without one it is JSON, whole. */
+type AnswerCodec = Pick<Codec<StoredObject>, "listAccept" | "decodeObject">;
+
 interface Call {
   readonly verb: Verb;
   readonly resource: string;
   readonly request: RequestOptions;
   readonly signal: AbortSignal | undefined;
+  readonly codec: AnswerCodec | undefined;
 }
 
 const TIMEOUT_MS = 15_000;
@@ -92,17 +97,32 @@ export class ApiClient {
     return this.#call("get", type, at.subresource, { method: "GET", path }, signal) as Promise<T>;
   }
 
-  /** POST to the collection, or to the object's subresource when `at` has one. */
+  /** As `get`, for objects that `codec` reads. */
+  read<T extends StoredObject>(
+    type: ResourceType,
+    at: ObjectAt,
+    codec: Codec<T>,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    const request: RequestOptions = { method: "GET", path: resourcePath(type, at) };
+    return this.#call("get", type, at.subresource, request, signal, codec) as Promise<T>;
+  }
+
+  /**
+   * POST to the collection, or to the object's subresource when `at` has one. With a `codec` the answer
+   * is its projection: a third of the time for a built-in type, on the server's side too.
+   */
   create<T>(
     type: ResourceType,
     at: { readonly namespace?: string; readonly name?: string; readonly subresource?: string },
     body: JsonValue,
     signal?: AbortSignal,
+    codec?: AnswerCodec,
   ): Promise<T> {
     const { name: _, ...collection } = at;
     const path = resourcePath(type, at.subresource ? at : collection);
     const request: RequestOptions = { method: "POST", path, bodyJson: body };
-    return this.#call("create", type, at.subresource, request, signal) as Promise<T>;
+    return this.#call("create", type, at.subresource, request, signal, codec) as Promise<T>;
   }
 
   /** PUT: replaces the object; `metadata.resourceVersion` in the body is the precondition. */
@@ -117,14 +137,21 @@ export class ApiClient {
     return this.#call("update", type, at.subresource, request, signal) as Promise<T>;
   }
 
-  patch<T>(type: ResourceType, at: ObjectAt, patch: Patch, signal?: AbortSignal): Promise<T> {
+  /** With a `codec` the answer is its projection. */
+  patch<T>(
+    type: ResourceType,
+    at: ObjectAt,
+    patch: Patch,
+    signal?: AbortSignal,
+    codec?: AnswerCodec,
+  ): Promise<T> {
     const request: RequestOptions = {
       method: "PATCH",
       path: resourcePath(type, at),
       contentType: patch.contentType,
       bodyJson: patch.body,
     };
-    return this.#call("patch", type, at.subresource, request, signal) as Promise<T>;
+    return this.#call("patch", type, at.subresource, request, signal, codec) as Promise<T>;
   }
 
   /**
@@ -162,9 +189,10 @@ export class ApiClient {
     subresource: string | undefined,
     request: RequestOptions,
     signal: AbortSignal | undefined,
-  ): Promise<JsonValue> {
+    codec?: AnswerCodec,
+  ): Promise<unknown> {
     const resource = subresource ? `${type.plural}/${subresource}` : type.plural;
-    const call: Call = { verb, resource, request, signal };
+    const call: Call = { verb, resource, request, signal, codec };
     const { clock } = this.#options;
     const startedAt = clock.monotonic();
     for (let retries = 0;; retries++) {
@@ -180,7 +208,7 @@ export class ApiClient {
     }
   }
 
-  async #permitted(call: Call): Promise<JsonValue> {
+  async #permitted(call: Call): Promise<unknown> {
     const wait = this.#permits.acquire(call.signal);
     if (wait) await wait;
     try {
@@ -190,14 +218,17 @@ export class ApiClient {
     }
   }
 
-  async #attempt(call: Call): Promise<JsonValue> {
+  async #attempt(call: Call): Promise<unknown> {
     call.signal?.throwIfAborted();
     if (call.verb !== "get") this.#options.beforeWrite?.();
     const { rest, clock, metrics, timeoutMs = TIMEOUT_MS } = this.#options;
     const startedAt = clock.monotonic();
     let code = "2xx";
     try {
-      return await requestJson(call.request, { rest, clock, timeoutMs, signal: call.signal });
+      const deadline = { rest, clock, timeoutMs, signal: call.signal };
+      if (!call.codec) return await requestJson(call.request, deadline);
+      const request = { ...call.request, accept: call.codec.listAccept };
+      return decoded(call.codec, await requestBytes(request, deadline), request);
     } catch (error) {
       code = call.signal?.aborted ? "aborted" : codeOf(error);
       throw error;
@@ -205,6 +236,17 @@ export class ApiClient {
       const seconds = (clock.monotonic() - startedAt) / 1000;
       metrics?.observe({ verb: call.verb, resource: call.resource, code, seconds });
     }
+  }
+}
+
+/** @throws {KubeConnectionError} where a body is no such object: whatever sent it was not the API server. */
+function decoded(codec: AnswerCodec, body: Uint8Array, request: RequestOptions): StoredObject {
+  try {
+    return codec.decodeObject(body);
+  } catch (error) {
+    const action = `${request.method} ${request.path}`;
+    const message = `Cannot ${action}: the answer cannot be read`;
+    throw new KubeConnectionError("interrupted", message, error);
   }
 }
 

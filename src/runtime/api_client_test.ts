@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { VirtualClock } from "../lib/virtual_clock.ts";
 import { ApiClient, type RequestMetrics } from "./api_client.ts";
+import { jsonCodec } from "./json_codec.ts";
 import { LeadershipLostError } from "./leadership.ts";
 import { KubeApiError, KubeConnectionError } from "./ports/errors.ts";
 import type { JsonValue, RequestOptions, RestClient } from "./ports/rest.ts";
@@ -254,4 +255,33 @@ Deno.test("attempts beyond the bound wait, before their deadline and the fence",
   assert.equal(requests.length, 3);
   finish[0]?.();
   assert.deepEqual(await third, { kind: "ConfigMap" });
+});
+
+Deno.test("an answer is asked for and read as a codec says; one that cannot be read is a broken connection", async () => {
+  const codec = jsonCodec((json) => {
+    const { name } = json.metadata as { name: string };
+    return { namespace: "ns", name, uid: "u", resourceVersion: "1" };
+  });
+  const bytes = (text: string) => () =>
+    Promise.resolve(new TextEncoder().encode(text) as unknown as JsonValue);
+  const { client, requests, observed } = setUp([bytes('{"metadata":{"name":"a"}}')]);
+  const accepting = { ...codec, listAccept: "application/x" };
+  const a = { namespace: "ns", name: "a", uid: "u", resourceVersion: "1" };
+  assert.deepEqual(
+    await client.create(MAPS, { namespace: "ns" }, {}, undefined, accepting),
+    a,
+  );
+  const patch = { contentType: JSON_PATCH, body: [] };
+  assert.deepEqual(await client.patch(MAPS, AT, patch, undefined, accepting), a);
+  assert.deepEqual(await client.read(MAPS, AT, accepting), a);
+  for (const request of requests) {
+    assert.deepEqual([request.accept, request.expectJson], ["application/x", undefined]);
+  }
+  const broken = setUp([bytes("<html>")]);
+  await assert.rejects(
+    broken.client.create(MAPS, { namespace: "ns" }, {}, undefined, codec),
+    (error) => error instanceof KubeConnectionError && error.failure === "interrupted",
+  );
+  assert.deepEqual(broken.observed, ["create configmaps interrupted 0"]);
+  assert.deepEqual(observed[0], "create configmaps 2xx 0");
 });

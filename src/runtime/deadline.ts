@@ -1,5 +1,5 @@
 /**
- * One JSON request under a deadline. It settles at the latest when the deadline passes or the caller
+ * One request under a deadline. It settles at the latest when the deadline passes or the caller
  * aborts, whatever the transport does, and leaves no timer and no listener behind.
  *
  * A write that was abandoned may still be carried out by the server.
@@ -17,7 +17,34 @@ export interface Deadline {
 
 /** @throws {KubeConnectionError} with failure `timeout`; the reason of `signal`; what the port throws. */
 export function requestJson(request: RequestOptions, deadline: Deadline): Promise<JsonValue> {
-  const { rest, clock, timeoutMs, signal } = deadline;
+  return within(
+    deadline,
+    request,
+    // Async, so that a port that throws at once rejects like any other.
+    async (abortSignal) =>
+      await deadline.rest.performRequest({
+        ...request,
+        accept: "application/json",
+        abortSignal,
+        expectJson: true,
+      }),
+  );
+}
+
+/** As {@link requestJson}, for a body in whatever form `request.accept` asks for. */
+export function requestBytes(request: RequestOptions, deadline: Deadline): Promise<Uint8Array> {
+  return within(
+    deadline,
+    request,
+    async (abortSignal) => await deadline.rest.performRequest({ ...request, abortSignal }),
+  );
+}
+
+function within<R>(
+  { clock, timeoutMs, signal }: Deadline,
+  request: RequestOptions,
+  perform: (abortSignal: AbortSignal) => Promise<R>,
+): Promise<R> {
   const controller = new AbortController();
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
@@ -34,27 +61,13 @@ export function requestJson(request: RequestOptions, deadline: Deadline): Promis
     const onAbort = () => abandon(signal?.reason);
     const timer = clock.setTimer(timeoutMs, () => abandon(timeoutError(request, timeoutMs)));
     signal?.addEventListener("abort", onAbort, { once: true });
-    perform(rest, request, controller.signal).then((value) => {
+    perform(controller.signal).then((value) => {
       end();
       resolve(value);
     }, (error) => {
       end();
       reject(error);
     });
-  });
-}
-
-/** Async, so that a port that throws at once rejects like any other. */
-async function perform(
-  rest: RestClient,
-  request: RequestOptions,
-  abortSignal: AbortSignal,
-): Promise<JsonValue> {
-  return await rest.performRequest({
-    ...request,
-    accept: "application/json",
-    abortSignal,
-    expectJson: true,
   });
 }
 

@@ -1,5 +1,5 @@
 /**
- * The JSON codec: list bodies and newline-delimited watch frames into projections.
+ * The JSON codec: lists, newline-delimited watch frames and single objects into projections.
  *
  * - A frame may be split anywhere by the network, also within a character: bytes are joined up to
  *   the newline (which UTF-8 and JSON never hold inside a value) before they are decoded.
@@ -27,6 +27,7 @@ export function jsonCodec<T extends StoredObject>(project: (json: JsonObject) =>
     watchAccept: "application/json",
     decodeList: (body) => decodeList(body, project),
     watchDecoder: () => new JsonWatchDecoder(project),
+    decodeObject: (body) => projected(parseObject([body], body.length, "object"), project),
   };
 }
 

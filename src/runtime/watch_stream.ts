@@ -56,6 +56,9 @@ export class WatchStream<T extends StoredObject> {
   readonly #path: string;
   readonly #endAt: number;
   #eventAt: number;
+  #waiting: Waiting | undefined;
+  /** One for many reads, since hardly any is late: whether time is up is seen when it fires. */
+  #timer: { readonly at: number; readonly handle: Disposable } | undefined;
 
   private constructor(
     call: Call,
@@ -70,7 +73,10 @@ export class WatchStream<T extends StoredObject> {
     this.#eventAt = about.clock.monotonic();
     this.#endAt = this.#eventAt + about.timeoutMs + WATCH_OVERTIME_MS;
     // The request's own signal may no longer reach a body once it flows: end it ourselves.
-    call.onAbort(() => void this.#reader.cancel().catch(ignore));
+    call.onAbort(() => {
+      this.#settle()?.reject(call.signal.reason);
+      this.#reader.cancel().catch(ignore);
+    });
   }
 
   /** @throws KubeApiError, KubeConnectionError, or the signal's reason. */
@@ -104,10 +110,9 @@ export class WatchStream<T extends StoredObject> {
   /** @throws KubeConnectionError, SyntaxError, or the signal's reason. */
   async read(idleMs: number): Promise<Read<T>> {
     while (true) {
-      const now = this.#clock.monotonic();
-      const limitMs = Math.min(this.#eventAt + idleMs, this.#endAt) - now;
-      if (limitMs <= 0) return { kind: "stalled" };
-      const read = await this.#call.within(this.#reader.read(), limitMs);
+      const limitAt = Math.min(this.#eventAt + idleMs, this.#endAt);
+      if (limitAt <= this.#clock.monotonic()) return { kind: "stalled" };
+      const read = await this.#next(limitAt);
       if (read === LATE) return { kind: "stalled" };
       if (read.done) return this.#closed();
       const events = this.#decoder.push(read.value);
@@ -118,7 +123,41 @@ export class WatchStream<T extends StoredObject> {
   }
 
   close(): void {
+    this.#timer?.handle[Symbol.dispose]();
+    this.#timer = undefined;
     this.#call[Symbol.dispose]();
+  }
+
+  /** The next chunk; {@link LATE} when it has not come by `limitAt`. @throws the reason of an abort. */
+  #next(limitAt: number): Promise<Chunk | typeof LATE> {
+    return new Promise((resolve, reject) => {
+      if (this.#call.ended) return reject(this.#call.signal.reason);
+      const waiting = { limitAt, resolve, reject };
+      this.#waiting = waiting;
+      this.#watchOver(limitAt);
+      this.#reader.read().then(
+        (chunk) => this.#waiting === waiting && this.#settle()?.resolve(chunk),
+        (error) => this.#waiting === waiting && this.#settle()?.reject(error),
+      );
+    });
+  }
+
+  #settle(): Waiting | undefined {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    return waiting;
+  }
+
+  #watchOver(limitAt: number): void {
+    if (this.#timer && this.#timer.at <= limitAt) return;
+    this.#timer?.handle[Symbol.dispose]();
+    const handle = this.#clock.setTimer(limitAt - this.#clock.monotonic(), () => {
+      this.#timer = undefined;
+      if (!this.#waiting) return;
+      if (this.#waiting.limitAt > this.#clock.monotonic()) this.#watchOver(this.#waiting.limitAt);
+      else this.#settle()?.resolve(LATE);
+    });
+    this.#timer = { at: limitAt, handle };
   }
 
   #closed(): Read<T> {
@@ -133,6 +172,15 @@ export class WatchStream<T extends StoredObject> {
 }
 
 const LATE = Symbol("late");
+
+type Chunk = ReadableStreamReadResult<Uint8Array>;
+
+/** Whoever waits for a chunk. */
+interface Waiting {
+  readonly limitAt: number;
+  resolve(chunk: Chunk | typeof LATE): void;
+  reject(reason: unknown): void;
+}
 
 /** A request's life: aborts with the caller's signal, and for good when disposed of. */
 class Call implements Disposable {

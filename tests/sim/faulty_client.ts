@@ -96,6 +96,12 @@ export class FaultyClient implements RestClient {
   // deno-lint-ignore no-explicit-any
   performRequest(request: RequestOptions): Promise<any> {
     if (this.#process.crashed) return never();
+    if (this.#channel !== "watch" && !request.expectStream && !request.expectJson) {
+      // The witness reads JSON, whatever form the process wants.
+      return this.performRequest({ ...request, expectJson: true }).then((answer) =>
+        new TextEncoder().encode(JSON.stringify(answer))
+      );
+    }
     this.#witness.sent(this.#channel, request);
     const { method } = request;
     if (request.expectStream) return this.#watch(request);

@@ -1,5 +1,5 @@
 /**
- * The codec port: how list and watch bodies become stored projections.
+ * The codec port: how the bodies of lists, watches and single objects become stored projections.
  *
  * A codec turns bytes into projections `T` and keeps nothing else. JSON is in
  * `src/runtime/json_codec.ts`; protobuf, for built-in types, in `src/kube/`.
@@ -42,10 +42,12 @@ export interface WatchDecoder<T> {
 }
 
 export interface Codec<T extends StoredObject> {
-  /** `Accept` header for list and for watch requests. */
+  /** `Accept` header for lists and single objects, and for watch requests. */
   readonly listAccept: string;
   readonly watchAccept: string;
   /** @throws {SyntaxError} when the body is not a list. */
   decodeList(body: Uint8Array): ListPage<T>;
   watchDecoder(): WatchDecoder<T>;
+  /** The answer to a read or write of one object. @throws {SyntaxError} when the body is none. */
+  decodeObject(body: Uint8Array): T;
 }
