@@ -1,0 +1,43 @@
+/** The workflows for a public forge: a linter accepts them, and they do what CI does elsewhere. */
+import assert from "node:assert/strict";
+import { parse } from "yaml";
+import { run } from "./support/processes.ts";
+import { testNeeding } from "./support/requirements.ts";
+
+const ROOT = new URL("../", import.meta.url);
+const read = (path: string) => Deno.readTextFileSync(new URL(path, ROOT));
+const FOLDER = ".github/workflows";
+const ci = parse(read(`${FOLDER}/ci.yml`));
+
+testNeeding({
+  needs: ["actionlint"],
+  name: "actionlint accepts the workflows, and would not accept a broken one",
+  async fn() {
+    const files = [...Deno.readDirSync(new URL(FOLDER, ROOT))]
+      .map(({ name }) => `${ROOT.pathname}${FOLDER}/${name}`);
+    assert.ok(files.length >= 2);
+    const lint = (args: readonly string[], stdin?: string) =>
+      run("actionlint", ["-no-color", ...args], {
+        cwd: ROOT.pathname,
+        ...(stdin === undefined ? {} : { stdin }),
+      });
+    const { code, stdout, stderr } = await lint(files);
+    assert.equal(code, 0, stdout + stderr);
+    const broken = read(`${FOLDER}/ci.yml`).replaceAll("matrix.deno", "matrix.node");
+    assert.match((await lint(["-"], broken)).stdout, /property "node" is not defined/);
+  },
+});
+
+Deno.test("CI on a forge has the packages that the tests are given elsewhere", () => {
+  const lists = read(".ci/run").matchAll(/^packages\+?=\((.*?)\)$/gms);
+  const packages = [...lists].flatMap(([, list = ""]) => list.split(/\s+/).filter(Boolean));
+  assert.ok(packages.length > 5);
+  const installed = ci.jobs.test.steps.find(({ name }: { name?: string }) => name === "Packages");
+  const words = installed.run.split(/\s+/);
+  assert.deepEqual(packages.filter((name) => !words.includes(name)), []);
+});
+
+Deno.test("CI on a forge tries the oldest and the pinned Deno", () => {
+  const [, oldest] = /deno-compile-([\d.]+)$/m.exec(read(".ci/run")) ?? [];
+  assert.deepEqual(ci.jobs.check.strategy.matrix.deno, [oldest, read(".deno-version").trim()]);
+});
