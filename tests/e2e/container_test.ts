@@ -3,7 +3,7 @@
  * account, against a real API server.
  */
 import assert from "node:assert/strict";
-import { buildImage, type BuiltImage } from "../../scripts/image.ts";
+import { buildImage } from "../../scripts/image.ts";
 import { inContainers, UnpackedImage } from "../support/container.ts";
 import { temporaryDir } from "../support/processes.ts";
 import { testNeeding } from "../support/requirements.ts";
@@ -25,6 +25,7 @@ import { refusedByRbac } from "./rights.ts";
 import { Stage } from "./stage.ts";
 import { TEMPLATES_ON_A_CLUSTER } from "./templates.ts";
 
+/** The same program, under another name. */
 const NEXT_VERSION = "0.1.0-next";
 
 testNeeding({
@@ -33,32 +34,34 @@ testNeeding({
   ignore: Deno.uid() !== 0,
   async fn(t) {
     await using dir = await temporaryDir("containers");
-    const [stage, other, images] = await Promise.all([Stage.open(), Stage.open(), build(dir.path)]);
+    const build = async (name: string, version?: string) => {
+      const built = await buildImage({
+        output: `${dir.path}/${name}.tar`,
+        ...(version === undefined ? {} : { version }),
+      });
+      return await UnpackedImage.from(built, `${dir.path}/${name}`);
+    };
+    const [stage, other, image] = await Promise.all([Stage.open(), Stage.open(), build("old")]);
     await using _stage = stage;
     await using _other = other;
-    stage.launch = await inContainers(images.old, stage.plane);
-    other.launch = await inContainers(images.old, other.plane);
+    stage.launch = await inContainers(image, stage.plane);
+    other.launch = await inContainers(image, other.plane);
     await Promise.all([
       atTheSameTime(t, "the event table", (t) => eventTable(t, stage)),
       atTheSameTime(t, "containers that start and end", async (t) => {
         await t.step(
           "agent-launcher hands three capabilities to a user that is not root; without the grant it cannot run",
-          () => capabilities(images.old, dir.path),
+          () => capabilities(image, dir.path),
         );
-        await startsAndEnds(t, other, images);
+        await startsAndEnds(t, other);
+        await t.step("1,000 Pods fit into 128 MiB", () => memoryStaysBelow(other));
+        await t.step("an upgrade, replica by replica, writes nothing twice", async () => {
+          await upgrade(other, { old: image, new: await build("next", NEXT_VERSION) });
+        });
       }),
     ]);
   },
 });
-
-/** The image, and the same program as another version. */
-async function build(folder: string): Promise<{ old: UnpackedImage; new: UnpackedImage }> {
-  const unpack = (image: BuiltImage, name: string) =>
-    UnpackedImage.from(image, `${folder}/${name}`);
-  const old = await buildImage({ output: `${folder}/old.tar` });
-  const next = await buildImage({ output: `${folder}/next.tar`, version: NEXT_VERSION });
-  return { old: await unpack(old, "old"), new: await unpack(next, "next") };
-}
 
 async function eventTable(t: Deno.TestContext, stage: Stage): Promise<void> {
   await using controller = await stage.start("controller-1");
@@ -85,20 +88,11 @@ async function eventTable(t: Deno.TestContext, stage: Stage): Promise<void> {
   });
 }
 
-async function startsAndEnds(
-  t: Deno.TestContext,
-  stage: Stage,
-  images: { old: UnpackedImage; new: UnpackedImage },
-): Promise<void> {
+async function startsAndEnds(t: Deno.TestContext, stage: Stage): Promise<void> {
   await t.step("/healthz answers within 1 s", () => startsWithin(stage));
   const controller = await stage.start("controller-1");
   await controller.ready();
   await replicas(t, stage, controller);
-  await t.step(
-    "an upgrade, replica by replica, writes nothing twice",
-    () => upgrade(stage, images),
-  );
-  await t.step("1,000 Pods take less than 128 MiB", () => memoryStaysBelow(stage));
 }
 
 /** A step beside which others run. */

@@ -1,6 +1,6 @@
 /** What only containers can show: restrictions, capabilities, memory, start, a rolling upgrade. */
 import assert from "node:assert/strict";
-import { systemClock } from "../../src/lib/clock.ts";
+import { sleep, systemClock } from "../../src/lib/clock.ts";
 import { inContainers, type UnpackedImage } from "../support/container.ts";
 import type { ControllerProcess } from "../support/controller.ts";
 import { eventually } from "../support/eventually.ts";
@@ -11,6 +11,7 @@ const MIB = 2 ** 20;
 const PODS = 1_000;
 const MEMORY_LIMIT_MIB = 128;
 const START_LIMIT_MS = 1_000;
+const PACE_MS = 20;
 const AGENT_CAPABILITIES = ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"];
 
 /** Lines of /proc/<pid>/status, by name. */
@@ -74,15 +75,23 @@ export async function memoryStaysBelow(stage: Stage): Promise<void> {
   await using second = await stage.start("many-2");
   await second.ready();
   for (const [what, replica] of [["leader", first], ["standby", second]] as const) {
-    const peak = peakMib(replica.process.pid);
-    report(`peak memory of the ${what} with ${PODS} Pods: ${Math.round(peak)} MiB`);
-    assert.ok(peak < MEMORY_LIMIT_MIB, `${what}: ${peak} MiB`);
+    const { resident, unreclaimable } = peaks(replica.process.pid);
+    report(
+      `peak memory of the ${what} with ${PODS} Pods: ${Math.round(resident)} MiB resident, ` +
+        `${Math.round(unreclaimable)} MiB of it not in files`,
+    );
+    assert.ok(unreclaimable < MEMORY_LIMIT_MIB * 0.75, `${what}: ${unreclaimable} MiB`);
   }
 }
 
-/** The most that was resident at once, files included: more than a cgroup would count. */
-function peakMib(pid: number): number {
-  return Number.parseInt(processStatus(pid).get("VmHWM") ?? "NaN") * 1024 / MIB;
+/**
+ * MiB. The program's own file is in the first: under a limit the kernel takes back pages of it, and
+ * kills for the second. A quarter of the limit is left for those pages, and for the kernel itself.
+ */
+function peaks(pid: number): { resident: number; unreclaimable: number } {
+  const status = processStatus(pid);
+  const mib = (name: string) => Number.parseInt(status.get(name) ?? "NaN") * 1024 / MIB;
+  return { resident: mib("VmHWM"), unreclaimable: mib("VmHWM") - mib("RssFile") };
 }
 
 async function createPods(at: Namespace, count: number, prefix = "web"): Promise<void> {
@@ -145,13 +154,14 @@ export async function upgrade(
   report(`rolling upgrade of two replicas: ${pods.length} Pods came, each was written once`);
 }
 
-/** One Pod after the other. @returns their names. */
+/** One Pod after the other, at a pace that two replicas and their test leave room for. @returns their names. */
 async function keepCreating(at: Namespace, signal: AbortSignal): Promise<string[]> {
   const names: string[] = [];
   while (!signal.aborted) {
     const name = `during-${names.length}`;
     await at.createPod(name, { labels: { app: "web" } });
     names.push(name);
+    await sleep(systemClock, PACE_MS);
   }
   return names;
 }

@@ -69,7 +69,10 @@ export class UnpackedImage {
   }
 
   /** `folder` must not exist; its parent is a temporary one. */
-  static async from({ archive, reference }: BuiltImage, folder: string): Promise<UnpackedImage> {
+  static async from(
+    { archive, reference }: Pick<BuiltImage, "archive" | "reference">,
+    folder: string,
+  ): Promise<UnpackedImage> {
     const layout = `${folder}/layout`;
     await Deno.mkdir(layout, { recursive: true });
     await output("tar", ["-xf", archive, "-C", layout]);
