@@ -15,6 +15,7 @@ export interface RuleState {
   readonly type: "alerting" | "recording";
   readonly health: string;
   readonly lastError?: string;
+  readonly labels?: { readonly severity?: string };
   /** Of alerts: inactive, pending or firing. */
   readonly state?: string;
 }
