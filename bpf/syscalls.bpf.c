@@ -3,7 +3,7 @@
  * Counts system calls by Pod and number, one instance a node.
  *
  * While it is attached every process pays, so the order is by cost: the bitmap of all wanted
- * numbers, the CPU's last cgroup, the Pod's own bitmap, a slot of the Pod's row. A cgroup is
+ * numbers, the CPU's cache of cgroups, the Pod's own bitmap, a slot of the Pod's row. A cgroup is
  * never remembered by task: a task may be moved.
  *
  * What is attached are two stubs that jump through the map `programs`: links of raw tracepoints
@@ -54,6 +54,8 @@ struct pt_regs___arm64 {
 #define TS_COMPAT 0x0002
 #define ARM64_TIF_32BIT (1UL << 22)
 #define MAX_ERRNO 4095
+/* Of cgroups that a CPU knows, a power of two: their ids follow each other, so that few meet. */
+#define CACHE_SLOTS 64
 
 const volatile struct sys_settings settings = {};
 const volatile struct sys_enums enums = {};
@@ -76,7 +78,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, CACHE_SLOTS);
 	__type(key, __u32);
 	__type(value, struct sys_cache);
 } cache SEC(".maps");
@@ -250,8 +252,8 @@ INLINE struct sys_pod *current_pod(void)
 {
 	__u64 cgroup_id = own_cgroup_id();
 	/* Before the look-up: a change during it makes this entry stale, never wrong for long. */
-	__u32 generation = *(volatile __u32 *)&control.generation, zero = 0;
-	struct sys_cache *last = bpf_map_lookup_elem(&cache, &zero);
+	__u32 generation = *(volatile __u32 *)&control.generation, slot = cgroup_id % CACHE_SLOTS;
+	struct sys_cache *last = bpf_map_lookup_elem(&cache, &slot);
 	struct sys_pod *pod;
 
 	if (!last)

@@ -69,7 +69,7 @@ struct sys_pod {
 	__u32 flags;
 };
 
-/* Per CPU. The cgroup that this CPU last ran a wanted call of. */
+/* Per CPU and slot. A cgroup that this CPU ran a wanted call of. */
 struct sys_cache {
 	__u64 cgroup_id;
 	__u32 generation;

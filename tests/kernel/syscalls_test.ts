@@ -3,9 +3,10 @@
  */
 import assert from "node:assert/strict";
 import { SYS_LAYOUT } from "../../bpf/layout.ts";
+import { CgroupDirectory } from "../../ffi/mod.ts";
 import { Actor } from "./support/actor.ts";
 import { SysFlag } from "./support/programs.ts";
-import { kernelTest, lackOf } from "./support/sandbox.ts";
+import { kernelTest, lackOf, type Sandbox } from "./support/sandbox.ts";
 import { kernelFlags, loadCounter, NUMBERS, SyscallCounter } from "./support/syscalls.ts";
 
 const { sys_latency, sys_latency_key, sys_pid_key } = SYS_LAYOUT.structs;
@@ -79,6 +80,33 @@ kernelTest("calls after a move count for the new cgroup", async (sandbox) => {
   await actor.do("work", { cgroup: one, steps });
   assert.deepEqual(counter.row(1), { getppid: 1_000 });
   assert.deepEqual(counter.row(2), { getppid: 500 });
+});
+
+/** What the program keeps of cgroups for each CPU. */
+const CACHE_SLOTS = 64n;
+
+function twoOfOneSlot(sandbox: Sandbox): [string, string] {
+  const bySlot = new Map<bigint, string>();
+  for (let index = 0n; index <= CACHE_SLOTS; index++) {
+    const path = sandbox.cgroup(`slot-${index}`);
+    using directory = CgroupDirectory.open(path);
+    const other = bySlot.get(directory.id % CACHE_SLOTS);
+    if (other !== undefined) return [other, path];
+    bySlot.set(directory.id % CACHE_SLOTS, path);
+  }
+  throw new Error("Cannot find two cgroups of one slot");
+}
+
+kernelTest("cgroups that share a place in the cache are told apart", async (sandbox) => {
+  const [one, two] = twoOfOneSlot(sandbox);
+  await using actor = await Actor.start();
+  using counter = await SyscallCounter.attach();
+  counter.want(one, { row: 1, calls: ["getppid"] });
+  counter.want(two, { row: 2, calls: ["getppid"] });
+  const moves = [["getppid", 10], ["move", two], ["getppid", 20], ["move", one], ["getppid", 30]];
+  await actor.do("work", { cgroup: one, steps: moves });
+  assert.deepEqual(counter.row(1), { getppid: 40 });
+  assert.deepEqual(counter.row(2), { getppid: 20 });
 });
 
 kernelTest("a changed filter holds from the next call on", async (sandbox) => {

@@ -33,7 +33,7 @@ export async function startLeafCounter(cgroup: string, atLeast: number): Promise
   try {
     // Only errors and latencies need the exit.
     counter.links[1]?.[Symbol.dispose]();
-    counter.want(cgroup, { row: 0, calls: ["getppid"] });
+    counter.want(cgroup, { row: 0, calls: ["getppid", "read"] });
   } catch (error) {
     counter[Symbol.dispose]();
     throw error;

@@ -10,17 +10,20 @@ import { type Built, Workload } from "./workload.ts";
 
 const SLICES = 40;
 const CALLS_A_SLICE = 2_000;
+const SWITCHES_A_SLICE = 100;
 /** Of the counted process's getppid, each time it is measured. */
 const COUNTED = SLICES * CALLS_A_SLICE;
 
 /** Metric -> process, and what it calls. */
 const METRICS = {
-  /** A call that is counted, of a Pod that is. */
+  /** A call that is listed, of a Pod that is counted. */
   monitored: { inPod: true, call: "getppid" },
   /** The same call of another process. */
   other: { inPod: false, call: "getppid" },
   /** Of the Pod, a call that fails; only where errors are wanted is it listed. */
   failing: { inPod: true, call: "badclose" },
+  /** A byte from the Pod to another cgroup and back, four calls: the CPU changes between them all the time. */
+  switching: { inPod: true, call: "switch" },
 } as const;
 
 export const COUNTER = "counter";
@@ -60,7 +63,10 @@ export async function syscallScenario(stage: SyscallStage): Promise<Scenario & A
     metrics: Object.keys(METRICS),
     measure(metric) {
       const { inPod, call } = METRICS[metric as keyof typeof METRICS];
-      return (inPod ? inside : outside).do(`${call} ${SLICES} ${CALLS_A_SLICE}`);
+      const what = call === "switch"
+        ? `switch ${stage.elsewhere} ${SLICES} ${SWITCHES_A_SLICE}`
+        : `${call} ${SLICES} ${CALLS_A_SLICE}`;
+      return (inPod ? inside : outside).do(what);
     },
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
@@ -70,10 +76,10 @@ const nothing = () => Promise.resolve(new AsyncDisposableStack());
 
 function ourVariants(stage: SyscallStage): Variant[] {
   const { built, loader, pod } = stage;
-  const plain = syscallSpec(["getppid"]);
+  const plain = syscallSpec(["getppid", "read"]);
   const counter = (spec = plain) => startCounter(loader, pod, { spec, atLeast: COUNTED });
   const extra = (more: Parameters<typeof syscallSpec>[1]) => () =>
-    counter(syscallSpec(["getppid", "close"], more));
+    counter(syscallSpec(["getppid", "read", "close"], more));
   return [
     { name: BASELINE, start: nothing },
     { name: `${BASELINE}, again`, start: nothing },

@@ -11,6 +11,7 @@
  *                              port one that resets each connection once it has accepted it
  *     getppid SLICES COUNT
  *     badclose SLICES COUNT    a close that fails
+ *     switch CGROUP SLICES COUNT       a byte to a process of that cgroup and back, by pipes: four calls
  *     tcp HOST PORT SLICES COUNT       round trips of one byte on one connection
  *     udp HOST PORT SLICES COUNT       round trips of one byte between sockets that are not connected
  *     connect HOST PORT SLICES COUNT   connections made and closed, one after the other
@@ -63,6 +64,8 @@ static int fail(const char *what)
 
 struct target {
 	int fd;
+	/* Pipes there and back. */
+	int there, back;
 	struct sockaddr_in address;
 };
 
@@ -78,6 +81,13 @@ static int call_badclose(struct target *t)
 	(void)t;
 	syscall(SYS_close, -1);
 	return 1;
+}
+
+static int round_trip_pipe(struct target *t)
+{
+	char byte = 'x';
+
+	return write(t->there, &byte, 1) == 1 && read(t->back, &byte, 1) == 1;
 }
 
 static int round_trip_tcp(struct target *t)
@@ -130,6 +140,58 @@ static int measure(int (*operation)(struct target *), struct target *t, int slic
 	qsort(times, slices, sizeof(*times), by_value);
 	printf("ok %.2f\n", times[slices / 2]);
 	return 1;
+}
+
+static int join_cgroup(const char *path)
+{
+	char file[4096];
+	int fd, done;
+
+	snprintf(file, sizeof(file), "%s/cgroup.procs", path);
+	fd = open(file, O_WRONLY);
+	if (fd < 0)
+		return 0;
+	done = write(fd, "0", 1) == 1;
+	close(fd);
+	return done;
+}
+
+static void echo_pipe(const char *cgroup, int in, int out)
+{
+	char byte = 'x';
+
+	if (!join_cgroup(cgroup))
+		_exit(1);
+	while (read(in, &byte, 1) == 1 && write(out, &byte, 1) == 1)
+		;
+	_exit(0);
+}
+
+static void measure_switch(const char *cgroup, int slices, int count)
+{
+	int there[2], back[2];
+	struct target t;
+	pid_t child;
+
+	if (pipe(there) || pipe(back)) {
+		fail("pipe");
+		return;
+	}
+	child = fork();
+	if (child == 0) {
+		close(there[1]);
+		close(back[0]);
+		echo_pipe(cgroup, there[0], back[1]);
+	}
+	close(there[0]);
+	close(back[1]);
+	t.there = there[1];
+	t.back = back[0];
+	signal(SIGPIPE, SIG_IGN);
+	measure(round_trip_pipe, &t, slices, count);
+	close(there[1]);
+	close(back[0]);
+	waitpid(child, NULL, 0);
 }
 
 static void limit_wait(int fd)
@@ -235,20 +297,6 @@ static int start_servers(int port)
 	       start_server(SOCK_STREAM, port + 1, serve_reset);
 }
 
-static int join_cgroup(const char *path)
-{
-	char file[4096];
-	int fd, done;
-
-	snprintf(file, sizeof(file), "%s/cgroup.procs", path);
-	fd = open(file, O_WRONLY);
-	if (fd < 0)
-		return 0;
-	done = write(fd, "0", 1) == 1;
-	close(fd);
-	return done;
-}
-
 static int pin_to(int cpu)
 {
 	cpu_set_t set;
@@ -283,6 +331,8 @@ static void obey(char *line)
 		measure(call_getppid, NULL, slices, count);
 	else if (sscanf(line, "badclose %d %d", &slices, &count) == 2)
 		measure(call_badclose, NULL, slices, count);
+	else if (sscanf(line, "switch %3999s %d %d", text, &slices, &count) == 3)
+		measure_switch(text, slices, count);
 	else if (sscanf(line, "%15s %3999s %d %d %d", what, text, &port, &slices, &count) == 5)
 		measure_network(what, text, port, slices, count);
 	else
