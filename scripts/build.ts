@@ -26,7 +26,7 @@ const OUTPUT = "dist/podconfigmap-controller";
  * CPU: for 5,000 Pods, cold, 4 MiB cost 0.36 ms a ConfigMap and 127 MiB, 8 MiB 0.31 ms and 135 MiB,
  * 16 MiB 0.29 ms and 147 MiB. Collector threads of its own would take the API server's core.
  */
-const HEAP_FLAGS = "--max-old-space-size=160,--max-semi-space-size=8,--single-threaded-gc";
+export const HEAP_FLAGS = "--max-old-space-size=160,--max-semi-space-size=8,--single-threaded-gc";
 
 /** Any address: the API server, the metrics port. Files: kubeconfig, certificates, tokens. */
 const RIGHTS = [

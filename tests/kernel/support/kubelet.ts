@@ -23,6 +23,8 @@ export interface PodOptions {
   driver?: Driver;
   /** As the kubelet's --cgroup-root has it, such as "kubelet". */
   prefix?: string;
+  /** Folder of the sandbox that stands for a node. */
+  within?: string;
   /** A static Pod has another uid in the API than on the node. */
   staticPod?: boolean;
 }
@@ -33,9 +35,10 @@ export function makePod(sandbox: Sandbox, options: PodOptions = {}): FakePod {
   const uid = options.uid ?? randomUUID();
   const hash = randomUUID().replaceAll("-", "");
   const onNode = options.staticPod ? hash : uid;
-  const relative = driver === "systemd"
+  const inTree = driver === "systemd"
     ? systemdPath(prefix, qosClass, onNode)
     : cgroupfsPath(prefix, qosClass, onNode);
+  const relative = options.within === undefined ? inTree : `${options.within}/${inTree}`;
   const path = sandbox.cgroup(relative);
   const id = hash + hash;
   const container = sandbox.cgroup(
