@@ -93,9 +93,15 @@ async function measure(options: Options, signal: AbortSignal): Promise<Results> 
   return results;
 }
 
+/** What would be measured along. */
+function disturbances(): string[] {
+  const statistics = Deno.readTextFileSync("/proc/sys/kernel/bpf_stats_enabled").trim() !== "0";
+  return statistics ? ["the sysctl kernel.bpf_stats_enabled at 0"] : [];
+}
+
 async function main(): Promise<void> {
   const options = parseOptions(Deno.args);
-  const lacks = [...missingForKernel(), ...missingTools()];
+  const lacks = [...missingForKernel(), ...missingTools(), ...disturbances()];
   if (lacks.length > 0) throw new Error(`Cannot run the benchmark here: needs ${lacks.join(", ")}`);
   // An interrupted run tidies up as one that failed.
   const interrupted = new AbortController();
