@@ -2,7 +2,8 @@
  * The commands that the documents tell users to type, and what runs each of them.
  *
  * A block of commands is fenced as `sh`; or as `sh cluster` where it needs a cluster, `sh node` where
- * it is for a node. Every line of the first kind is in {@link RUN_BY}.
+ * it is for a node, `sh registry` and the like where it needs that. Every line of the first kind is in
+ * {@link RUN_BY}.
  */
 
 export interface CommandBlock {
@@ -17,7 +18,7 @@ export interface CommandBlock {
 const ROOT = new URL("../../", import.meta.url);
 /** What else a fence may call a shell. */
 const SHELLS = /^(sh|bash|shell|console|zsh|shell-session)\b/;
-const NEEDS = ["", "cluster", "node"];
+const NEEDS = ["", "cluster", "node", "registry", "buildah", "docker", "arm64"];
 
 /**
  * How a command is run that needs no cluster: `walk` is tests/e2e/docs_test.ts, `ci` is .ci/run itself,
