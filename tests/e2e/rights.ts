@@ -1,31 +1,21 @@
 /** Rights as granted by the manifests, and as used by the controller according to the audit log. */
-import { parseAllDocuments } from "yaml";
 import type { ControlPlane } from "../support/control_plane.ts";
-import { CONTROLLER_USER } from "../support/controller.ts";
-import { ROOT } from "./stage.ts";
+import { CONTROLLER_USER, SERVICE_ACCOUNT } from "../support/controller.ts";
+import { kustomize, rightsOf } from "../support/manifests.ts";
 
-interface Manifest {
-  kind?: string;
-  rules?: { apiGroups: string[]; resources: string[]; verbs: string[] }[];
+/** `verb group/resource`, sorted, of every rule that `deploy/controller/` binds to the controller. */
+export async function granted(plane: ControlPlane): Promise<string[]> {
+  return rightsOf(SERVICE_ACCOUNT, await kustomize(plane, "deploy/controller"));
 }
 
-/** `verb group/resource`, sorted, of every rule of `deploy/rbac.yaml`. */
-export async function granted(): Promise<string[]> {
-  const documents = parseAllDocuments(await Deno.readTextFile(`${ROOT}deploy/rbac.yaml`));
-  const rules = documents.flatMap((document) => (document.toJS() as Manifest | null)?.rules ?? []);
-  const rights = rules.flatMap(({ apiGroups, resources, verbs }) =>
-    apiGroups.flatMap((group) =>
-      resources.flatMap((resource) => verbs.map((verb) => `${verb} ${group}/${resource}`))
-    )
-  );
-  return [...new Set(rights)].sort();
-}
-
-/** The same, of every request that the controller's service account made. */
-export async function askedFor(planes: readonly ControlPlane[]): Promise<string[]> {
+/** The same, of every request that a service account made. */
+export async function askedFor(
+  planes: readonly ControlPlane[],
+  user = CONTROLLER_USER,
+): Promise<string[]> {
   const rights = new Set<string>();
   for (const plane of planes) {
-    for (const { verb, objectRef } of await plane.auditLog.entries({ user: CONTROLLER_USER })) {
+    for (const { verb, objectRef } of await plane.auditLog.entries({ user })) {
       const { apiGroup = "", resource = "", subresource } = objectRef ?? {};
       const path = subresource === undefined ? resource : `${resource}/${subresource}`;
       rights.add(`${verb} ${apiGroup}/${path}`);

@@ -5,7 +5,7 @@
  * The administrator acts; the controller has its own service account. What the controller did is
  * read from the API server's audit log, not from the controller.
  */
-import { parse } from "yaml";
+import assert from "node:assert/strict";
 import { type AuditEntry, WRITE_VERBS } from "../support/audit_log.ts";
 import {
   type ControlPlane,
@@ -21,6 +21,7 @@ import {
   LOCK_NAME,
 } from "../support/controller.ts";
 import { eventually, type EventuallyOptions } from "../support/eventually.ts";
+import { kustomize } from "../support/manifests.ts";
 
 export const ROOT = new URL("../../", import.meta.url).pathname;
 export const MERGE_PATCH = "application/merge-patch+json";
@@ -111,10 +112,10 @@ export class Stage implements AsyncDisposable {
     }
   }
 
-  /** A replica with the settings of `deploy/deployment.yaml`. Not ready yet. */
+  /** A replica with the settings of `deploy/controller/`. Not ready yet. */
   async start(name: string, env: Strings = {}): Promise<ControllerProcess> {
     const { plane, kubeconfig } = this;
-    const shipped = await shippedSettings();
+    const shipped = await shippedSettings(plane);
     const launch = this.launch === undefined ? {} : { launch: this.launch };
     return ControllerProcess.start({
       ...{ plane, kubeconfig, name, ...launch },
@@ -147,8 +148,10 @@ export class Stage implements AsyncDisposable {
 }
 
 /** Plain values of the Deployment's environment, without the port that every replica has there. */
-async function shippedSettings(): Promise<Strings> {
-  const deployment = parse(await Deno.readTextFile(`${ROOT}deploy/deployment.yaml`));
+async function shippedSettings(plane: ControlPlane): Promise<Strings> {
+  const manifests = await kustomize(plane, "deploy/controller");
+  const deployment = manifests.find(({ kind }) => kind === "Deployment");
+  assert.ok(deployment);
   const [container] = deployment.spec.template.spec.containers;
   const plain = container.env.filter(({ value }: { value?: string }) => value !== undefined);
   const entries = plain.map(({ name, value }: { name: string; value: string }) => [name, value]);

@@ -1,9 +1,19 @@
 /** One namespace with the controller of `deploy/namespaced/`: a Role there, and nothing elsewhere. */
 import { ControllerProcess, SERVICE_ACCOUNT } from "../support/controller.ts";
-import { type Namespace, ROOT, type Stage, type Strings } from "./stage.ts";
+import type { ControlPlane } from "../support/control_plane.ts";
+import { documents, kustomize } from "../support/manifests.ts";
+import type { Namespace, Stage, Strings } from "./stage.ts";
 
 const RBAC = "/apis/rbac.authorization.k8s.io/v1";
 const ROLES = [SERVICE_ACCOUNT, `${SERVICE_ACCOUNT}-lock`];
+
+/** `deploy/namespaced/` but for the Deployment: tests start the replicas. */
+export async function installTenant(plane: ControlPlane, namespace: string): Promise<void> {
+  const manifests = await kustomize(plane, "deploy/namespaced");
+  const at = manifests.filter(({ kind }) => kind !== "Deployment")
+    .map((manifest) => ({ ...manifest, metadata: { ...manifest.metadata, namespace } }));
+  await plane.apply(documents(at));
+}
 
 export class Tenant {
   readonly at: Namespace;
@@ -16,8 +26,7 @@ export class Tenant {
 
   static async open(stage: Stage, prefix: string): Promise<Tenant> {
     const at = await stage.namespace(prefix);
-    const file = `${ROOT}deploy/namespaced/rbac.yaml`;
-    await stage.plane.kubectl("apply", "-n", at.name, "-f", file);
+    await installTenant(stage.plane, at.name);
     const token = await stage.plane.serviceAccountToken(at.name, SERVICE_ACCOUNT);
     return new Tenant(at, await stage.plane.kubeconfigFor(token, at.name));
   }
@@ -26,7 +35,7 @@ export class Tenant {
     return `system:serviceaccount:${this.at.name}:${SERVICE_ACCOUNT}`;
   }
 
-  /** A replica with the environment of `deploy/namespaced/deployment.yaml`. Not ready yet. */
+  /** A replica with the environment of `deploy/namespaced/`. Not ready yet. */
   start(name: string, env: Strings = {}, kubeconfig = this.#kubeconfig) {
     const { plane } = this.at;
     return ControllerProcess.start({

@@ -7,8 +7,8 @@ import { systemClock } from "../../src/lib/clock.ts";
 import type { AuditEntry } from "../support/audit_log.ts";
 import { LOCK_NAME, SERVICE_ACCOUNT } from "../support/controller.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Behaviour, Namespace, ROOT, type Stage } from "./stage.ts";
-import { Tenant } from "./tenant.ts";
+import { type Behaviour, Namespace, type Stage } from "./stage.ts";
+import { installTenant, Tenant } from "./tenant.ts";
 
 const PAUSE_MS = 30_000;
 const PREFIX = "podconfigmap_controller_";
@@ -23,9 +23,8 @@ export const TENANTS: Behaviour[] = [{
     const tenant = await Tenant.open(stage, "served");
     const also = await stage.namespace("also-served");
     const other = await stage.namespace("not-served");
-    const file = `${ROOT}deploy/namespaced/rbac.yaml`;
-    await stage.plane.kubectl("apply", "-n", also.name, "-f", file);
-    // As the file says: the subject is in the controller's namespace.
+    await installTenant(stage.plane, also.name);
+    // As the kustomization says: the subject is in the controller's namespace.
     const bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces";
     await stage.plane.expect(
       "PATCH",

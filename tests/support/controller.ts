@@ -1,9 +1,10 @@
 /**
  * The program under test as a process of its own, against a real API server: with the rights of
- * `deploy/rbac.yaml`, not the administrator's.
+ * `deploy/controller/`, not the administrator's.
  */
 import type { ControlPlane } from "./control_plane.ts";
 import { eventually } from "./eventually.ts";
+import { documents, kustomize } from "./manifests.ts";
 import { freePort, RunningProcess } from "./processes.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -14,12 +15,13 @@ export const SERVICE_ACCOUNT = "podconfigmap-controller";
 export const CONTROLLER_USER = `system:serviceaccount:${HOME_NAMESPACE}:${SERVICE_ACCOUNT}`;
 export const LOCK_NAME = "podconfigmap-controller-lock";
 
-/** Applies the CRD, the namespace and the RBAC rules, and waits until the CRD is served. */
+/**
+ * Applies `deploy/overlays/controller/`, admission policies included, but for the Deployment, and
+ * waits until the CRD is served. Tests start the replicas.
+ */
 export async function installManifests(plane: ControlPlane): Promise<void> {
-  const crd = `${ROOT}crd/podconfigmapconfig_crd.yaml`;
-  const deploy = `${ROOT}deploy`;
-  const files = [crd, `${deploy}/00-namespace.yaml`, `${deploy}/rbac.yaml`];
-  await plane.kubectl("apply", "--validate=strict", ...files.flatMap((file) => ["-f", file]));
+  const manifests = await kustomize(plane, "deploy/overlays/controller");
+  await plane.apply(documents(manifests.filter(({ kind }) => kind !== "Deployment")));
   const name = "crd/podconfigmapconfigs.podconfig.example.com";
   await plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", name);
 }
