@@ -40,7 +40,7 @@ interface Options {
 }
 
 function parseOptions(args: readonly string[]): Options {
-  const options: Options = { rounds: 11, only: SCENARIOS, record: false };
+  const options: Options = { rounds: 16, only: SCENARIOS, record: false };
   for (let at = 0; at < args.length; at++) {
     const value = () => String(args[++at] ?? "");
     if (args[at] === "--rounds") options.rounds = Number(value());

@@ -12,6 +12,7 @@ import { type Estimate, estimate } from "./statistics.ts";
 import {
   COUNTER,
   COUNTER_ERRORS,
+  COUNTER_OLD,
   COUNTER_REMOVED,
   SYSCOUNT,
   SYSCOUNT_CGROUP,
@@ -51,6 +52,7 @@ const BOUNDS: readonly Bound[] = [
     bound("syscalls", metric, { ours: COUNTER, peer: SYSCOUNT_CGROUP, atMost: COUNTER_BOUND }),
     bound("syscalls", metric, { ours: COUNTER_ERRORS, peer: SYSCOUNT }),
   ]),
+  bound("syscalls", "monitored", { ours: COUNTER_OLD, peer: SYSCOUNT }),
   bound("syscalls", "failing", { ours: COUNTER_ERRORS, peer: SYSCOUNT_ERRORS }),
   ...["TCP round trip", "TCP connect to the Pod", "TCP connect from the Pod"].flatMap((metric) => [
     bound("network", metric, { ours: FIREWALL_IN, peer: NFT_IN, atMost: FIREWALL_BOUND }),
