@@ -5,7 +5,13 @@
 import assert from "node:assert/strict";
 import { startControlPlane } from "../support/control_plane.ts";
 import { controllerKubeconfig, ControllerProcess } from "../support/controller.ts";
-import { commandBlocks, fences, readDocument, RUN_BY } from "../support/documented_commands.ts";
+import {
+  commandBlocks,
+  documents,
+  fences,
+  readDocument,
+  RUN_BY,
+} from "../support/documented_commands.ts";
 import { eventually } from "../support/eventually.ts";
 import { run, RunningProcess, temporaryDir } from "../support/processes.ts";
 import { testNeeding } from "../support/requirements.ts";
@@ -122,12 +128,31 @@ testNeeding({
       assert.match(outputs.at(-1) ?? "", /^app-specific-config +True +[01] +[01] /m);
       await walk(live ?? []);
       assert.match(outputs.at(-1) ?? "", /^ {2}name: pod-web-1-from-app-specific-config-cfg$/m);
+      await look(folder.path, env);
       await uninstall(walk, outputs);
     }
     const left = await plane.kubectl("get", "ns,clusterrole,clusterrolebinding,crd", "-o", "name");
     assert.doesNotMatch(left, /podconfig/);
   },
 });
+
+/**
+ * What all documents say to look at: kubectl understands it. Most of it is not there without Pods, which
+ * is another complaint than that about a flag or resource that does not exist.
+ */
+async function look(cwd: string, env: Record<string, string>): Promise<void> {
+  const commands = documents().flatMap((path) => commandBlocks(path))
+    .filter(({ needs }) => needs === "cluster")
+    .flatMap(({ commands }) => commands)
+    .filter((command) => /^kubectl (get|events|logs|describe|explain|exec) /.test(command));
+  assert.ok(commands.length > 10);
+  const complaints = await Promise.all(commands.map(async (command) => {
+    const { code, stderr } = await run("sh", ["-uc", command], { cwd, env });
+    const absent = /not ?found|No (resources|events) found|does not have a host/i.test(stderr);
+    return code === 0 || absent ? [] : [`${command}: ${stderr}`];
+  }));
+  assert.deepEqual(complaints.flat(), []);
+}
 
 /** The last block of docs/operations.md. The running controller is the Pod that goes with it. */
 async function uninstall(
