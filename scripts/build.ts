@@ -14,7 +14,7 @@
  * Bundled first because `deno compile` alone overflows its stack on a package below prom-client.
  */
 import config from "../deno.json" with { type: "json" };
-import { run } from "./run.ts";
+import { run, script } from "./run.ts";
 import { BUILD_MACHINE, elfMachine, type Machine, machine, MACHINES } from "./machines.ts";
 
 const ENTRY = "main.ts";
@@ -193,9 +193,10 @@ function parseArgs(args: readonly string[]): BuildOptions {
   return options;
 }
 
-if (import.meta.main) {
-  const output = await buildProgram(parseArgs(Deno.args));
+async function main(options: BuildOptions): Promise<string> {
+  const output = await buildProgram(options);
   const { size } = await Deno.stat(output);
-  const line = `${output} (${Math.round(size / 1e6)} MB)\n`;
-  Deno.stdout.writeSync(new TextEncoder().encode(line));
+  return `${output} (${Math.round(size / 1e6)} MB)\n`;
 }
+
+if (import.meta.main) await script(() => main(parseArgs(Deno.args)));

@@ -3,7 +3,7 @@ import { compileBundle, withoutCachePath } from "./build.ts";
 import { BUILD_MACHINE, elfMachine, machine } from "./machines.ts";
 
 Deno.test("a bundle names its packages, and no folder of the machine that made it", () => {
-  const folder = "../../home/some body/.cache/deno/npm/registry.npmjs.org";
+  const folder = "../../home/you/my cache/deno/npm/registry.npmjs.org";
   const bundle = [
     `// ${folder}/zod/4.6.7/v4/core/util.js`,
     `  "${folder}/@scope/one/1.0.0/dist/index.js"(exports) {`,

@@ -15,7 +15,7 @@ import config from "../deno.json" with { type: "json" };
 import { commit, commitTime, runtimeVersion } from "./build.ts";
 import { DOCUMENTS, type ImageContents, imageContents } from "./image_files.ts";
 import { BUILD_MACHINE, type Machine, machine } from "./machines.ts";
-import { run } from "./run.ts";
+import { run, script } from "./run.ts";
 import { sbom } from "./sbom.ts";
 import { tarArchive } from "./tar.ts";
 
@@ -218,6 +218,4 @@ async function main(options: CommandLine): Promise<string> {
   return `${archive}: ${reference}, ${megabytes(size)} compressed\n${digest}\n`;
 }
 
-if (import.meta.main) {
-  Deno.stdout.writeSync(new TextEncoder().encode(await main(parseArgs(Deno.args))));
-}
+if (import.meta.main) await script(() => main(parseArgs(Deno.args)));

@@ -32,3 +32,16 @@ export async function run(
   }
   return decoder.decode(result.stdout);
 }
+
+/** Ends the process: shows what `main` returns, or says in one line what went wrong. */
+export async function script(main: () => Promise<string>): Promise<never> {
+  const write = (to: { writeSync(bytes: Uint8Array): number }, text: string) =>
+    to.writeSync(new TextEncoder().encode(text));
+  try {
+    write(Deno.stdout, await main());
+  } catch (error) {
+    write(Deno.stderr, `error: ${error instanceof Error ? error.message : error}\n`);
+    Deno.exit(1);
+  }
+  Deno.exit(0);
+}
