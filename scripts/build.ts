@@ -122,6 +122,7 @@ export async function compileBundle(bundle: Bundle, options: BuildOptions = {}):
       "--no-check",
       "--no-config",
       "--no-lock",
+      // It would be written beside the program, or to a temporary folder: a container has neither.
       "--no-code-cache",
       "--no-prompt",
       ...RIGHTS,
