@@ -90,6 +90,30 @@ Deno.test("every metric that rules, dashboard and operations name is documented"
   }
 });
 
+Deno.test("the operator's ServiceMonitor gives the labels that scrape.yaml gives", () => {
+  const monitor = parse(read("deploy/components/service-monitor/service-monitor.yaml"));
+  const scraped = parse(read("deploy/observability/scrape.yaml")).scrape_configs;
+  const services = ["deploy/base/service.yaml", "deploy/agent/service.yaml"]
+    .map((path) => parse(read(path)));
+  const [endpoint] = monitor.spec.endpoints;
+  // The operator calls a job by its Service.
+  const jobs = services.map(({ metadata }) => metadata.name);
+  assert.deepEqual(scraped.map((job: { job_name: string }) => job.job_name), jobs);
+  assert.ok(endpoint.honorLabels);
+  assert.ok(scraped.every((job: { honor_labels: boolean }) => job.honor_labels));
+  for (const { metadata, spec } of services) {
+    for (const [label, value] of Object.entries(monitor.spec.selector.matchLabels)) {
+      assert.equal(metadata.labels[label], value);
+    }
+    assert.equal(spec.ports[0].name, endpoint.port);
+  }
+  const { sourceLabels, targetLabel } = endpoint.relabelings[0];
+  for (const { relabel_configs } of scraped) {
+    const same = { source_labels: sourceLabels, target_label: targetLabel };
+    assert.deepEqual(relabel_configs.at(-1), same);
+  }
+});
+
 Deno.test("a metric that does not exist would be missed", () => {
   assert.deepEqual(unknownMetrics("rate(podconfigmap_controller_no_such_total[5m])"), [
     "podconfigmap_controller_no_such_total",
