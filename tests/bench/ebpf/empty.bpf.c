@@ -21,6 +21,12 @@ int empty_in(struct __sk_buff *skb)
 	return 1;
 }
 
+SEC("cgroup_skb/egress")
+int empty_out(struct __sk_buff *skb)
+{
+	return 1;
+}
+
 SEC("cgroup/connect4")
 int empty_connect(struct bpf_sock_addr *ctx)
 {

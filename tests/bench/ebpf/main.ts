@@ -114,8 +114,7 @@ async function main(): Promise<void> {
   await Deno.writeTextFile(`${path}.json`, `${JSON.stringify(results)}\n`);
   await Deno.writeTextFile(`${path}.md`, table);
   if (options.record) {
-    const json = JSON.stringify(summary(results), undefined, 2);
-    await addRecord({ table, json, under: RECORD });
+    await addRecord({ table, json: summary(results), under: RECORD });
   }
   say(`\n${table}`);
   Deno.exit(0);

@@ -104,6 +104,7 @@ function variants(stage: NetworkStage, pid: number): Variant[] {
   const nothing = () => Promise.resolve(new AsyncDisposableStack());
   const firewall = (cgroup: PodCgroup, spec: FirewallSpec) =>
     startFirewall(loader, cgroup, { uid: `bench-${cgroup.id}`, spec });
+  const empty = (egress: boolean) => startEmptyHooks(built.empty, { cgroup: pod.path, egress });
   const missing = missingPeer("nft");
   return [
     { name: BASELINE, start: nothing },
@@ -116,7 +117,8 @@ function variants(stage: NetworkStage, pid: number): Variant[] {
       },
     },
     { name: FIREWALL_ELSEWHERE, start: () => firewall(otherPod, BOTH) },
-    { name: "empty programs", start: () => startEmptyHooks(built.empty, pod.path) },
+    { name: "empty programs", start: () => empty(false) },
+    { name: "empty programs, at packets out too", start: () => empty(true) },
     { name: FIREWALL_IN, start: () => firewall(pod, INGRESS) },
     { name: FIREWALL_BOTH, start: () => firewall(pod, BOTH) },
     { name: NFT_IN, missing, start: () => nftRules(pid, ruleset(["input"])) },

@@ -62,18 +62,22 @@ export async function startFirewall(
   return { [Symbol.asyncDispose]: () => loader.firewall.remove(options.uid) };
 }
 
-const EMPTY_HOOKS = {
+const EMPTY_HOOKS: Readonly<Record<string, AttachType>> = {
   empty_in: AttachType.CGROUP_INET_INGRESS,
+  empty_out: AttachType.CGROUP_INET_EGRESS,
   empty_connect: AttachType.CGROUP_INET4_CONNECT,
   empty_send: AttachType.CGROUP_UDP4_SENDMSG,
-} as const;
+};
 
-/** Programs of `empty.bpf.c` at the firewall's hooks. */
-export function startEmptyHooks(object: Uint8Array<ArrayBuffer>, cgroup: string) {
+/** Programs of `empty.bpf.c` at the firewall's hooks, for packets that leave only if asked for. */
+export function startEmptyHooks(
+  object: Uint8Array<ArrayBuffer>,
+  to: { cgroup: string; egress: boolean },
+) {
   return withPrograms(object, (program, name) => {
-    const type = EMPTY_HOOKS[name as keyof typeof EMPTY_HOOKS];
-    if (type === undefined) return undefined;
-    using directory = CgroupDirectory.open(cgroup);
+    const type = EMPTY_HOOKS[name];
+    if (type === undefined || (name === "empty_out" && !to.egress)) return undefined;
+    using directory = CgroupDirectory.open(to.cgroup);
     return program.attachCgroup(directory, type);
   });
 }

@@ -77,10 +77,15 @@ function bound(
   return { scenario, metric, ...rest };
 }
 
-/** For the record: medians and intervals in place of each round's values. */
-export function summary(results: Results): Record<string, unknown> {
+/** JSON for the record: medians and intervals in place of each round's values, each on a line. */
+export function summary(results: Results): string {
   const { syscalls = [], network = [], ...rest } = results;
-  return { ...rest, syscalls: estimates(syscalls), network: estimates(network) };
+  const all = { ...rest, syscalls: estimates(syscalls), network: estimates(network) };
+  return JSON.stringify(all, undefined, 2)
+    .replace(
+      /\[[^[\]]*\]/g,
+      (list) => list.replace(/\s+/g, " ").replace(/^\[ | \]$/g, (end) => end.trim()),
+    );
 }
 
 /** variant -> metric -> [median, low, high]; of the baseline the time, of others what they add to it. */
