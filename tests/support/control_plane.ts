@@ -41,6 +41,7 @@ const CONTROLLERS = [
   "resourcequota-controller",
   "deployment-controller",
   "replicaset-controller",
+  "validatingadmissionpolicy-status-controller",
 ];
 
 const READY_TIMEOUT_MS = 90_000;
