@@ -1,12 +1,12 @@
 /**
  * Measures what the eBPF programs cost, beside the programs that one would take instead, in one run.
  *
- *     deno task bench:ebpf [--rounds N] [--only syscalls,network] [--record]
+ *     deno task bench:ebpf [--rounds N] [--only syscalls,network] [--output FOLDER] [--record]
  *
  * - Every round measures every variant: nothing attached (twice: the noise), an empty program, ours as the
  *   agent attaches them, libbpf-tools' syscount and bpftrace for system calls, nft with conntrack for
  *   connections. What a variant adds is its difference to "nothing attached" of its own round.
- * - Prints the tables; keeps tables and JSON in .bench/. `--record` adds both to docs/performance.md.
+ * - Prints the tables; keeps tables and JSON in FOLDER (.bench). `--record` adds both to docs/performance.md.
  * - Leaves nothing behind: cgroups, networks, rules, programs and processes end with it; what a killed
  *   run leaves of cgroups and mounts, the next run removes.
  *
@@ -22,7 +22,7 @@ import { temporaryDir } from "../../support/processes.ts";
 import { addRecord } from "../record.ts";
 import { commitName } from "../stage.ts";
 import { networkScenario } from "./network.ts";
-import { missingTools, peerVersions } from "./peers.ts";
+import { disturbances, missingTools, peerVersions } from "./peers.ts";
 import { markdown, type Results, summary } from "./report.ts";
 import { interleave } from "./rounds.ts";
 import { syscallScenario } from "./syscalls.ts";
@@ -37,14 +37,16 @@ interface Options {
   rounds: number;
   only: readonly string[];
   record: boolean;
+  output: string;
 }
 
 function parseOptions(args: readonly string[]): Options {
-  const options: Options = { rounds: 16, only: SCENARIOS, record: false };
+  const options: Options = { rounds: 16, only: SCENARIOS, record: false, output: ".bench" };
   for (let at = 0; at < args.length; at++) {
     const value = () => String(args[++at] ?? "");
     if (args[at] === "--rounds") options.rounds = Number(value());
     else if (args[at] === "--only") options.only = value().split(",");
+    else if (args[at] === "--output") options.output = value();
     else if (args[at] === "--record") options.record = true;
     else throw new Error(`Cannot run the benchmark: unknown option ${args[at]}`);
   }
@@ -93,12 +95,6 @@ async function measure(options: Options, signal: AbortSignal): Promise<Results> 
   return results;
 }
 
-/** What would be measured along. */
-function disturbances(): string[] {
-  const statistics = Deno.readTextFileSync("/proc/sys/kernel/bpf_stats_enabled").trim() !== "0";
-  return statistics ? ["the sysctl kernel.bpf_stats_enabled at 0"] : [];
-}
-
 async function main(): Promise<void> {
   const options = parseOptions(Deno.args);
   const lacks = [...missingForKernel(), ...missingTools(), ...disturbances()];
@@ -109,8 +105,8 @@ async function main(): Promise<void> {
   for (const name of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(name, abort);
   const results = await measure(options, interrupted.signal);
   const table = markdown(results);
-  await Deno.mkdir(".bench", { recursive: true });
-  const path = `.bench/ebpf-${results.date}-${results.commit}`;
+  await Deno.mkdir(options.output, { recursive: true });
+  const path = `${options.output}/ebpf-${results.date}-${results.commit}`;
   await Deno.writeTextFile(`${path}.json`, `${JSON.stringify(results)}\n`);
   await Deno.writeTextFile(`${path}.md`, table);
   if (options.record) {

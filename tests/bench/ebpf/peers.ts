@@ -15,6 +15,12 @@ const TOOLS = ["clang", "ip", "nsenter", "unshare", "mount", "stdbuf"] as const;
 /** What the benchmark itself needs, and does not find. */
 export const missingTools = (): string[] => TOOLS.filter((tool) => !onPath(tool));
 
+/** What must be otherwise, as it would be measured along. */
+export function disturbances(): string[] {
+  const statistics = Deno.readTextFileSync("/proc/sys/kernel/bpf_stats_enabled").trim() !== "0";
+  return statistics ? ["the sysctl kernel.bpf_stats_enabled at 0"] : [];
+}
+
 /** @returns undefined where it is there, else what to do. */
 export function missingPeer(peer: Peer): string | undefined {
   return onPath(peer) ? undefined : `not installed (apt-get install ${PACKAGES[peer]})`;
