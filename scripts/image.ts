@@ -94,15 +94,15 @@ export async function buildImage(options: ImageOptions = {}): Promise<BuiltImage
   const rootfs = await buildRootfs(options);
   const tag = rootfs.args.VERSION;
   const work = await Deno.makeTempDir({ prefix: "podconfigmap-image-" });
+  const buildah = (action: string, ...args: string[]) =>
+    run(action, "buildah", [
+      // No driver that needs mounts, no folder that other builds use.
+      ...["--storage-driver", "vfs", "--root", `${work}/root`, "--runroot", `${work}/run`],
+      ...args,
+    ]);
   try {
     const context = `${work}/context`;
     await writeContext(context, rootfs);
-    const buildah = (action: string, ...args: string[]) =>
-      run(action, "buildah", [
-        // No driver that needs mounts, no folder that other builds use.
-        ...["--storage-driver", "vfs", "--root", `${work}/root`, "--runroot", `${work}/run`],
-        ...args,
-      ]);
     await buildah(
       "build the image",
       "bud",
@@ -128,6 +128,8 @@ export async function buildImage(options: ImageOptions = {}): Promise<BuiltImage
     );
     return { rootfs, ...await writeArchive(layout, tag, output) };
   } finally {
+    // Without root, its files are of users whom only buildah can act for.
+    await buildah("remove what building has left", "rmi", "--all", "--force").catch(() => {});
     await Deno.remove(work, { recursive: true });
   }
 }

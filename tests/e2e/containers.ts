@@ -48,10 +48,10 @@ export function isRestricted({ process: { pid } }: ControllerProcess): void {
   }
 }
 
-/** From the start of the runtime to the first 200 of /healthz; the best of three, as others use the machine. */
+/** From the start of the runtime to the first 200 of /healthz; the best of five, as others use the machine. */
 export async function startsWithin(stage: Stage): Promise<void> {
   const times: number[] = [];
-  for (const run of [1, 2, 3]) {
+  for (const run of [1, 2, 3, 4, 5]) {
     const begin = systemClock.monotonic();
     await using replica = await stage.start(`start-${run}`);
     await eventually("/healthz answers", async () => {

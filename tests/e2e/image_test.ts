@@ -39,7 +39,7 @@ const CONTENTS = [
 testNeeding({
   needs: ["DENORT_BIN", "buildah", "umoci", "pyspdxtools"],
   name:
-    "make image: the same digest from two checkouts, small, and nothing in it but what is needed",
+    "make image: the same digest from two checkouts, small, and nothing in it but what is needed (as root)",
   ignore: Deno.uid() !== 0,
   async fn(t) {
     await using dir = await temporaryDir("image");
