@@ -28,7 +28,7 @@ import type { AgentDependencies } from "./settings.ts";
 /** Between looks at what is pinned here, and at whether the node is as wanted. */
 const LOOK_MS = 250;
 /** Between reads of the lease while another process of this node may lead. */
-const LEASE_LOOK_MS = 1_000;
+const LEASE_LOOK_MS = 500;
 const LEASE_TIMEOUT_MS = 750;
 /** A standby that polls every two seconds has the lease by then; and a process ends within five. */
 const HAND_OVER_MS = 2_500;
