@@ -125,6 +125,7 @@ export class NodeAgent {
       await Promise.allSettled(informers);
       // Another one of this process begins with all that the kernel has counted.
       this.#collector.forgetAll();
+      this.#dependencies.metrics.stopped();
       await this.#kernel.close();
     }
   }

@@ -92,6 +92,8 @@ export interface AgentMetrics {
   verdictsNotLogged(count: number): void;
   probeExemptions(count: number): void;
   compatCalls(count: number): void;
+  /** This process works for the node no longer: what describes the node's state goes. Counters stay. */
+  stopped(): void;
 }
 
 export interface AgentDependencies {

@@ -370,6 +370,23 @@ Deno.test("agent: a config that nobody can read keeps what it last asked for, an
     assert.equal(world.condition("a")?.reason, "Applied");
   }, { lax: true }));
 
+Deno.test("agent: series of a namespace without Pods of the node go", () =>
+  withWorld(async (world) => {
+    world.pod("a");
+    world.pod("b", { namespace: "other" });
+    world.pod("c", { namespace: "elsewhere", nodeName: "node-2" });
+    world.start();
+    await world.clock.advance(1_000);
+    const kept = () =>
+      ["ns", "other", "elsewhere"].map((namespace) => world.keeps?.(namespace) ?? "not asked");
+    assert.deepEqual(kept(), [true, true, false]);
+    world.keeps = undefined;
+    const path = "/api/v1/namespaces/other/pods/b";
+    await world.send("DELETE", path, { gracePeriodSeconds: 0 });
+    await world.clock.advance(61_000);
+    assert.deepEqual(kept(), [true, false, false]);
+  }));
+
 Deno.test("agent: blocked connections are logged with their Pod", () =>
   withWorld(async (world) => {
     world.pcmc("web", firewall());

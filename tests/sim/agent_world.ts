@@ -71,6 +71,9 @@ export class AgentTally implements AgentMetrics {
   verdictsNotLogged() {}
   probeExemptions() {}
   compatCalls() {}
+  stopped() {
+    this.failingNow = new Map();
+  }
 }
 
 const keyOf = ({ namespace, name }: PodName) => `${namespace}/${name}`;
@@ -94,6 +97,8 @@ export class AgentWorld {
   /** Sees every write of an agent, before the server does. */
   onWrite: (request: RequestOptions) => void = () => {};
   current: RunningAgent | undefined;
+  /** Whether the agent would have that namespace's series kept; undefined before it was asked. */
+  keeps: ((namespace: string) => boolean) | undefined;
   #processes = 0;
   readonly #logged: { message: string; fields: LogFields }[] = [];
 
@@ -120,7 +125,7 @@ export class AgentWorld {
       random: this.random,
       log: this.#logger({}),
       metrics: tally,
-      runtimeMetrics: {},
+      runtimeMetrics: { keepNamespaces: (holds) => void (this.keeps = holds) },
       settings: {
         nodeName: NODE,
         namespaces: [],

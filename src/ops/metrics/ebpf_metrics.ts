@@ -176,6 +176,12 @@ export class EbpfMetrics {
     this.#plain.compat.inc(count);
   }
 
+  /** What a process last knew of its node is not what is. */
+  stopped(): void {
+    for (const gauge of [this.#failing, this.#entries, this.#capacity]) gauge.reset();
+    this.#canaryOk.set(1);
+  }
+
   /** The labels of one series of a Pod, which is noted so that it goes with the Pod. */
   #labels(
     { namespace, name }: PodName,

@@ -95,3 +95,18 @@ Deno.test("failing Pods are told by reason, and reasons that pass go back to non
   metrics.failing(new Map());
   assert.equal((await series()).get(`ebpf_failing_pods{error_type="load_failed"}`), 0);
 });
+
+Deno.test("a process that works for its node no longer tells no state of it; counters stay", async () => {
+  const { metrics, series } = create();
+  const before = await series();
+  metrics.failing(new Map([["LoadFailed", 2]]));
+  metrics.maps([{ map: "rows", entries: 3, capacity: 256 }]);
+  metrics.canary("failed");
+  assert.equal((await series()).get("ebpf_canary_ok"), 0);
+  metrics.stopped();
+  const counted = `ebpf_canary_runs_total{result="failed"}`;
+  const after = await series();
+  assert.equal(after.get(counted), 1);
+  after.delete(counted);
+  assert.deepEqual(after, before);
+});
