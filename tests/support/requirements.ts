@@ -4,10 +4,11 @@
  */
 
 /** Names of environment variables that point at what a test needs, and programs on the PATH. */
-export type Requirement = "KUBEBUILDER_ASSETS" | "DENORT_BIN" | Program;
+export type Requirement = "KUBEBUILDER_ASSETS" | "DENORT_BIN" | "NODE_VM" | Program;
 type Program = (typeof PROGRAMS)[number];
 
 const PROGRAMS = [
+  "helm",
   "buildah",
   "umoci",
   "runc",

@@ -1,0 +1,77 @@
+/**
+ * The shipped image and manifests on a real node: kubelet, containerd, cgroups and kernel are those
+ * of a virtual machine. Needs NODE_VM (see `vm.ts`), and is the slowest tier: it boots two machines.
+ */
+import { systemClock } from "../../src/lib/clock.ts";
+import { temporaryDir } from "../support/processes.ts";
+import { testNeeding } from "../support/requirements.ts";
+import { AGENTS, buildImages, install, SHIPPED } from "./cluster.ts";
+import {
+  configGoes,
+  countsAreReal,
+  isRestricted,
+  kernelFollows,
+  podGoes,
+  podStarts,
+  portsAreReal,
+  report,
+} from "./steps.ts";
+import { Vm } from "./vm.ts";
+
+const needs = ["NODE_VM", "KUBEBUILDER_ASSETS", "DENORT_BIN", "buildah"] as const;
+
+type Step = <T>(name: string, run: () => Promise<T>) => Promise<T>;
+
+/** Steps build on each other: the first failure ends it, with what the node has to say. */
+function steps(t: Deno.TestContext, vm: Vm): Step {
+  return async (name, run) => {
+    const begin = systemClock.monotonic();
+    let result: { value: Awaited<ReturnType<typeof run>> } | undefined;
+    await t.step({
+      name,
+      fn: async () => {
+        result = { value: await run() };
+        report(`"${name}" took ${Math.round((systemClock.monotonic() - begin) / 1000)} s`);
+      },
+      ...{ sanitizeOps: false, sanitizeResources: false, sanitizeExit: false },
+    });
+    if (result !== undefined) return result.value;
+    throw new Error(`Cannot go on after "${name}"\n${await stateOf(vm)}`);
+  };
+}
+
+async function stateOf(vm: Vm): Promise<string> {
+  const agent = ["logs", "-n", AGENTS, "daemonset/podconfigmap-agent", "--all-containers"];
+  const looks = [
+    () => vm.kubectl("get", "pods", "-A", "-o", "wide"),
+    () => vm.kubectl("get", "events", "-A", "--sort-by=.lastTimestamp"),
+    () => vm.kubectl(...agent, "--tail=40"),
+    () => vm.kubectl(...agent, "--tail=40", "--previous"),
+  ];
+  const texts = await Promise.all(looks.map((look) => look().catch((error) => error.message)));
+  return texts.map((text) => text.split("\n").slice(-60).join("\n")).join("\n---\n");
+}
+
+testNeeding({
+  needs,
+  name: "a real node",
+  async fn(t) {
+    await using dir = await temporaryDir("node-images");
+    const images = await buildImages(dir.path);
+    await using vm = await Vm.start();
+    const step = steps(t, vm);
+    await step("the image is imported, Deployment and DaemonSet become ready", async () => {
+      await vm.loadImage(images.shipped);
+      await install(vm, SHIPPED);
+    });
+    await step("the agent is no root, and its self-test is content", () => isRestricted(vm));
+    const scene = await step("a Pod with the gate is ready once its rules hold", () => {
+      return podStarts(vm);
+    });
+    await step("a blocked port is closed, an allowed one open", () => portsAreReal(scene));
+    await step("system calls are counted exactly", () => countsAreReal(scene));
+    await step("the kernel follows the config", () => kernelFollows(scene));
+    await step("the kernel follows the Pod", () => podGoes(scene));
+    await step("without the config nothing is left", () => configGoes(scene));
+  },
+});
