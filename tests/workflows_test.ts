@@ -37,6 +37,19 @@ Deno.test("CI on a forge finds the packages that the tests are given elsewhere",
   assert.match(stdout, /\blibbpf1\b/);
 });
 
+Deno.test("CI on a forge has each program that a test may need", () => {
+  const [, list = ""] = /const PROGRAMS = \[(.*?)\]/s.exec(read("tests/support/requirements.ts")) ??
+    [];
+  const programs = [...list.matchAll(/"([\w-]+)"/g)].map(([, name = ""]) => name);
+  assert.ok(programs.length > 3);
+  const others: Readonly<Record<string, string>> = {
+    pyspdxtools: "spdx-tools",
+    promtool: "prometheus",
+  };
+  const given = `${read(`${FOLDER}/ci.yml`)}${read(".ci/run").match(/^packages.*$/gm)}`;
+  assert.deepEqual(programs.filter((name) => !given.includes(others[name] ?? name)), []);
+});
+
 Deno.test("CI on a forge tries the oldest and the pinned Deno", () => {
   const [, oldest] = /deno-compile-([\d.]+)$/m.exec(read(".ci/run")) ?? [];
   assert.deepEqual(ci.jobs.check.strategy.matrix.deno, [oldest, read(".deno-version").trim()]);
