@@ -62,6 +62,13 @@ export function programsOn(pod: FakePod): number[] {
   return Object.values(AttachType).flatMap((type) => queryCgroup(directory, type).programIds);
 }
 
+/** CONTROLLER_BINARY, else the sources with the heap of the program that is shipped. */
+function program(): string[] {
+  const binary = Deno.env.get("CONTROLLER_BINARY");
+  if (binary) return [binary];
+  return [Deno.execPath(), "run", "-A", "--no-check", `--v8-flags=${HEAP_FLAGS}`, MAIN];
+}
+
 export class Role implements AsyncDisposable {
   readonly child: Deno.ChildProcess;
   readonly node: TestNode;
@@ -143,10 +150,8 @@ export class TestCluster implements AsyncDisposable {
       ...(command === "run" ? LEASE : []),
       "--log-level=error",
     ];
-    // The heap as in the program that is shipped.
-    const deno = [Deno.execPath(), "run", "-A", "--no-check", `--v8-flags=${HEAP_FLAGS}`];
     const child = new Deno.Command("sh", {
-      args: ["-c", script, "sh", ...deno, MAIN, ...args],
+      args: ["-c", script, "sh", ...program(), ...args],
       stdin: "null",
       stdout: "null",
       stderr: "inherit",
