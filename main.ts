@@ -10,6 +10,8 @@ import { demo } from "./src/commands/demo.ts";
 import { prepareNode } from "./src/commands/prepare_node.ts";
 import { render } from "./src/commands/render.ts";
 import { run as runEverything } from "./src/commands/run.ts";
+import { seccomp } from "./src/commands/seccomp.ts";
+import { readSyscalls } from "./src/commands/seccomp_node.ts";
 import { selftest } from "./src/commands/selftest.ts";
 import { EXIT, type Shell } from "./src/commands/shell.ts";
 import { validate } from "./src/commands/validate.ts";
@@ -57,7 +59,9 @@ function stopSignal(): AbortSignal {
 }
 
 /** Connects to the cluster that a command's options name. */
-async function connect(invocation: InvocationOf<"render">): Promise<RestClient & Disposable> {
+async function connect(
+  invocation: InvocationOf<"render"> | InvocationOf<"seccomp">,
+): Promise<RestClient & Disposable> {
   const clients = createClients(await loadConnection(connectionOptions(invocation)));
   return Object.assign(clients.api, { [Symbol.dispose]: () => clients.close() });
 }
@@ -68,6 +72,7 @@ const NATIVE_COMMANDS: ReadonlySet<Invocation["command"]> = new Set([
   "cleanup",
   "prepare-node",
   "run",
+  "seccomp",
   "selftest",
 ]);
 
@@ -89,6 +94,12 @@ async function run(invocation: Invocation): Promise<number> {
       return await render(invocation.options, shell, () => connect(invocation));
     case "run":
       return await runEverything(invocation, shell, stopSignal());
+    case "seccomp":
+      return await seccomp(invocation.options, shell, {
+        connect: () => connect(invocation),
+        read: readSyscalls,
+        machine: Deno.build.arch,
+      });
     case "selftest":
       return await selftest(invocation.options, shell);
     case "validate":

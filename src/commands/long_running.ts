@@ -39,7 +39,7 @@ export function logStart(invocation: LongRunning): Logger {
 
 /** Which cluster. KUBECONFIG may be a list, and is read where the service account and HOME are, too. */
 export function connectionOptions(
-  { options, sources }: LongRunning | InvocationOf<"render">,
+  { options, sources }: LongRunning | InvocationOf<"render"> | InvocationOf<"seccomp">,
 ): LoadOptions {
   return {
     ...(sources["kubeconfig"] === "flag" && { kubeconfig: options.kubeconfig }),

@@ -32,6 +32,11 @@ export function checkOptions(command: Command, values: Values, sources: Sources)
     case "prepare-node":
     case "selftest":
       return checkPaths(values);
+    case "seccomp":
+      return [
+        ...(values["pod"] === "" ? ["no Pod given; name one as NAMESPACE/POD"] : []),
+        ...checkPaths(values),
+      ];
     case "version":
       return [];
   }

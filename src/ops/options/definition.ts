@@ -11,6 +11,7 @@ export const COMMANDS = {
   "prepare-node": "Make the agent's folder in the bpffs, as root, before the agent runs",
   render: "Print the ConfigMaps that manifests, or a cluster's objects, would give",
   run: "The controller, and eBPF for the Pods of its own node while it leads; the default",
+  seccomp: "Print a seccomp profile of the system calls seen of a Pod of this node",
   selftest: "Say what this node can do for eBPF; exit 1 when it cannot",
   validate: "Check manifests; exit 1 when one is invalid",
   version: "Print the version",
@@ -34,6 +35,8 @@ export interface OptionDefinition {
   /** Name of the value in the program. */
   readonly key: string;
   readonly flag: string;
+  /** May be given as a bare argument, without its flag; one of a command at most. */
+  readonly positional?: boolean;
   /** One letter. */
   readonly short?: string;
   readonly env?: string;
@@ -51,7 +54,7 @@ export interface OptionDefinition {
   /** `enum`: what may be written, and what it means. */
   readonly values?: Readonly<Record<string, string>>;
   /** `string` and `list`: what each must be. */
-  readonly format?: "dns-label" | "dns-subdomain";
+  readonly format?: "dns-label" | "dns-subdomain" | "namespace/name";
 }
 
 export type OptionType = "bool" | "int" | "duration" | "enum" | "string" | "list" | "address";

@@ -28,8 +28,10 @@ function programHelp(): string {
 }
 
 function commandHelp(command: Command): string {
-  const lines = [`Usage: ${PROGRAM} ${command} [OPTIONS]`, "", `${COMMANDS[command]}.`, ""];
   const options = optionsOf(command);
+  const bare = options.filter(({ positional }) => positional).map((one) => ` ${placeholder(one)}`);
+  const usage = `Usage: ${PROGRAM} ${command} [OPTIONS]${bare.join("")}`;
+  const lines = [usage, "", `${COMMANDS[command]}.`, ""];
   for (const group of GROUPS) {
     const members = options.filter((option) => option.group === group);
     if (members.length === 0) continue;
@@ -75,6 +77,7 @@ function flagUsage(option: OptionDefinition): string {
 }
 
 function placeholder(option: OptionDefinition): string {
+  if (option.format === "namespace/name") return "NAMESPACE/NAME";
   if (option.type === "enum") return Object.keys(option.values ?? {}).join("|");
   const names = {
     int: "N",

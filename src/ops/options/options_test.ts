@@ -245,7 +245,7 @@ Deno.test("an unknown command is a problem that lists the commands", () => {
     assert.equal(line.kind, "problems", args);
     assert.match(
       line.kind === "problems" ? line.hint : "",
-      /cleanup, controller, demo, prepare-node, render, run, selftest, validate, version/,
+      /cleanup, controller, demo, prepare-node, render, run, seccomp, selftest, validate, version/,
     );
   }
   assert.match(problemsOf("contoller")[0] ?? "", /did you mean controller\?/);

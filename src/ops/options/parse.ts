@@ -4,7 +4,7 @@
  * Guarantees: every problem is reported, not only the first; a problem names the option the way it
  * was given (flag or variable); an empty variable is as if unset. Flags are Go's and kubectl's:
  * `--flag value`, `--flag=value`, `-flag value` for long names, `-f value`, `-fvalue`; a bool takes a
- * value only after `=`. The last one wins; lists collect. What to do with the outcome (print, exit
+ * value only after `=`. A bare argument is the command's positional option, if it has one. The last one wins; lists collect. What to do with the outcome (print, exit
  * code 2) is the caller's.
  */
 import { assert } from "../../lib/assert.ts";
@@ -159,6 +159,11 @@ function readFlags(options: readonly OptionDefinition[], args: readonly string[]
       continue;
     }
     if (!arg.startsWith("-") || arg === "-") {
+      const bare = options.find(({ positional }) => positional);
+      if (bare !== undefined && !flags.given.has(bare)) {
+        flags.given.set(bare, [{ source: "flag", name: `--${bare.flag}`, text: arg }]);
+        continue;
+      }
       flags.problems.push(`unexpected argument ${JSON.stringify(arg)}`);
       continue;
     }

@@ -46,6 +46,17 @@ export const TOOL_OPTIONS = [
     group: "Input and output",
   },
   {
+    key: "output",
+    flag: "output",
+    short: "o",
+    type: "enum",
+    default: "json",
+    values: { json: "json", text: "text" },
+    description: "json: the profile; text: what was seen, with counts",
+    commands: ["seccomp"],
+    group: "Input and output",
+  },
+  {
     key: "live",
     flag: "live",
     type: "bool",
@@ -62,7 +73,7 @@ export const TOOL_OPTIONS = [
     default: "",
     description: "kubeconfig file, or a list of them as kubectl reads it; " +
       "default: in a Pod its service account, else ~/.kube/config",
-    commands: ["agent", "controller", "render", "run"],
+    commands: ["agent", "controller", "render", "run", "seccomp"],
     group: "Cluster access",
   },
   {
@@ -71,7 +82,7 @@ export const TOOL_OPTIONS = [
     type: "string",
     default: "",
     description: "Context of the kubeconfig; default: its current one",
-    commands: ["agent", "controller", "render", "run"],
+    commands: ["agent", "controller", "render", "run", "seccomp"],
     group: "Cluster access",
   },
   {

@@ -80,12 +80,20 @@ function checkFormat(
 ): { problem: string } | undefined {
   for (const item of items) {
     if (option.format === undefined) continue;
-    // Only a namespace has the 63 characters of a DNS label: each part of an object's name may be longer.
-    const isLabel = option.format === "dns-label";
-    const parts = isLabel ? [item] : item.split(".");
-    if (item.length <= (isLabel ? 63 : 253) && parts.every((part) => PART.test(part))) continue;
-    const what = isLabel ? "namespace" : "object";
+    if (option.format === "namespace/name") {
+      const [namespace = "", name = "", ...more] = item.split("/");
+      if (isLabel(namespace) && isSubdomain(name) && more.length === 0) continue;
+      return { problem: `${JSON.stringify(item)} is not NAMESPACE/NAME of a Kubernetes object` };
+    }
+    const label = option.format === "dns-label";
+    if (label ? isLabel(item) : isSubdomain(item)) continue;
+    const what = label ? "namespace" : "object";
     return { problem: `${JSON.stringify(item)} is no name that a Kubernetes ${what} may have` };
   }
   return undefined;
 }
+
+const isLabel = (text: string) => text.length <= 63 && PART.test(text);
+/** Only a namespace has the 63 characters of a DNS label: each part of an object's name may be longer. */
+const isSubdomain = (text: string) =>
+  text.length <= 253 && text.split(".").every((part) => PART.test(part));
