@@ -8,6 +8,7 @@ import { customResourceDefinition } from "../src/api/crd.ts";
 import { dashboard } from "./dashboard.ts";
 
 const RULES = "deploy/observability/rules.yaml";
+const CHART = "deploy/helm/podconfigmap-controller";
 
 export interface GeneratedFile {
   /** Relative to the root of the project. */
@@ -30,12 +31,36 @@ export function generatedManifests(): GeneratedFile[] {
       path: "deploy/observability/dashboard.json",
       text: `${JSON.stringify(dashboard(), null, 2)}\n`,
     },
+    ...chartFiles(),
+  ];
+}
+
+/** What the chart installs as it is: a chart cannot name files outside of its folder. */
+function chartFiles(): GeneratedFile[] {
+  const crd = customResourceDefinition();
+  // Helm deletes what it installed, and with the definition go all objects: not this one.
+  const annotations = { "helm.sh/resource-policy": "keep" };
+  const kept = { ...crd, metadata: { ...crd.metadata, annotations } };
+  const copied = {
+    "aggregated-roles.yaml": "deploy/controller/aggregated-roles.yaml",
+    "policy-agent.yaml": "deploy/policies/agent/policy.yaml",
+    "policy-controller.yaml": "deploy/policies/controller/policy.yaml",
+    "policy-ebpf-namespaces.yaml": "deploy/components/ebpf-namespaces/policy.yaml",
+    "policy-protect-config-maps.yaml": "deploy/components/protect-config-maps/policy.yaml",
+  };
+  return [
+    { path: `${CHART}/files/crd.yaml`, text: yaml(kept, "src/api/") },
+    { path: `${CHART}/files/prometheusrule.yaml`, text: yaml(prometheusRule(), RULES) },
+    ...Object.entries(copied).map(([name, source]) => ({
+      path: `${CHART}/files/${name}`,
+      text: `# Copied by scripts/manifests.ts from ${source}; do not edit.\n${read(source)}`,
+    })),
   ];
 }
 
 /** The rules as the Prometheus operator takes them. */
 function prometheusRule(): unknown {
-  const { groups } = parse(Deno.readTextFileSync(new URL(`../${RULES}`, import.meta.url)));
+  const { groups } = parse(read(RULES));
   return {
     apiVersion: "monitoring.coreos.com/v1",
     kind: "PrometheusRule",
@@ -46,6 +71,10 @@ function prometheusRule(): unknown {
     },
     spec: { groups },
   };
+}
+
+function read(path: string): string {
+  return Deno.readTextFileSync(new URL(`../${path}`, import.meta.url));
 }
 
 function yaml(value: unknown, source: string): string {
