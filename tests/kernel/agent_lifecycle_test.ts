@@ -285,6 +285,44 @@ kernelTest("pins of another layout go once this one holds", async (sandbox) => {
   await loader.firewall.remove(podUid);
 });
 
+kernelTest(
+  "what is here is seen without a claim, and all of it taken down, of any layout",
+  async (sandbox) => {
+    const folder = folderOf(sandbox);
+    const elsewhere = makePorts(folder).loader;
+    assert.equal(await elsewhere.present(), false);
+    await using loader = await openLoader(folder);
+    assert.equal(await elsewhere.present(), false, "folders alone are nothing");
+    const pod = makePod(sandbox);
+    const cgroup = await resolverOf(sandbox).resolve(pod.query);
+    await loader.firewall.apply(
+      pod.query.podUid,
+      cgroup,
+      firewallSpec({ ingress: plane("block") }),
+    );
+    await loader.syscalls.put(cgroup, syscallSpec(["read"], { errors: true }));
+    using link = Link.openPinned(`${foldersOf(sandbox).pods}/${pod.query.podUid}/in`);
+    for (const path of [`${folder}/v2`, `${folder}/v2/sys`]) makeDirectory(path);
+    link.pin(`${folder}/v2/sys/enter`);
+    assert.equal(await elsewhere.present(), true);
+    await loader.clear();
+    assert.equal(await elsewhere.present(), false);
+    assert.deepEqual(namesIn(folder), ["v1"]);
+    using directory = CgroupDirectory.open(pod.path);
+    const attached = Object.values(AttachType).flatMap((type) =>
+      queryCgroup(directory, type).programIds
+    );
+    assert.deepEqual(attached, []);
+    // It can go on from there.
+    await loader.firewall.apply(
+      pod.query.podUid,
+      cgroup,
+      firewallSpec({ ingress: plane("block") }),
+    );
+    await loader.firewall.remove(pod.query.podUid);
+  },
+);
+
 kernelTest("pinned maps of another shape are refused, the node is not claimed", async (sandbox) => {
   const { maps } = foldersOf(sandbox);
   {

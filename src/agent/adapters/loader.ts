@@ -81,7 +81,15 @@ export class LibbpfLoader implements BpfLoader {
   }
 
   present(): Promise<boolean> {
-    return answer(() => during("bpffs", () => this.#pins.inUse));
+    return answer(() => {
+      try {
+        return during("bpffs", () => this.#pins.inUse);
+      } catch (error) {
+        // Another libc, or another system: none of ours can ever have run here.
+        if (error instanceof EbpfError && error.reason === "LibraryMissing") return false;
+        throw error;
+      }
+    });
   }
 
   clear(): Promise<void> {
