@@ -82,6 +82,10 @@ export function agentDependencies(
     shell.printError(`error: there is no agent for the architecture ${machineArchitecture()}\n`);
     return undefined;
   }
+  if (options.podName !== "" && options.nodeName === "") {
+    const taken = { host: settings.nodeName };
+    log.warning("NODE_NAME is not set: taking the host's name, which in a Pod is the Pod's", taken);
+  }
   const { bpffsFolder, cgroupRoot, syscallRows } = options;
   const [clock, random] = [systemClock, systemRandom];
   return {
