@@ -6,7 +6,9 @@
  * namespace. Trouble is made on a second control plane at the same time.
  */
 import assert from "node:assert/strict";
+import { eventually } from "../support/eventually.ts";
 import { testNeeding } from "../support/requirements.ts";
+import { AGENT_USER, AGENTS, grantedToAgent, installAgents, startAgent } from "./agents.ts";
 import { CONFIG_MAPS } from "./config_maps.ts";
 import { CONFLICTS } from "./conflicts.ts";
 import { leaveSomeBehind, LEFTOVERS_NAME, leftoversGo } from "./leftovers.ts";
@@ -38,6 +40,24 @@ testNeeding({
         assert.deepEqual(asked, await granted(stage.plane));
       },
     );
+    await t.step(
+      "deploy/agent/ grants what an agent asks for, and nothing else",
+      async () => {
+        // Where watches do not begin with a list, it lists.
+        await installAgents(troubled.plane);
+        await using agent = await startAgent(troubled);
+        const planes = [stage.plane, troubled.plane];
+        await eventually("the agent has asked for all of it", async () => {
+          const asked = await askedFor(planes, AGENT_USER);
+          assert.deepEqual(asked, await grantedToAgent(stage.plane));
+          return true;
+        });
+        assert.equal((await agent.stop()).code, 0);
+        for (const plane of planes) {
+          assert.deepEqual(await refusedByRbac(plane, AGENT_USER), []);
+        }
+      },
+    );
   },
 });
 
@@ -53,6 +73,7 @@ async function inUse(t: Deno.TestContext, stage: Stage): Promise<void> {
     ...CONFLICTS,
     ...NAMES,
     ...TEMPLATES_ON_A_CLUSTER,
+    ...AGENTS,
   ]);
   await t.step(
     "the controller's log warns of what was made wrong and of nothing else",

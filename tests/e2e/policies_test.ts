@@ -3,12 +3,13 @@
  * refuse, and with which words. Agents have tokens that are bound to their Pod, as the kubelet's.
  */
 import assert from "node:assert/strict";
-import { AGENT_LABELS, POD_CONDITION_EBPF } from "../../src/api/well_known.ts";
+import { POD_CONDITION_EBPF } from "../../src/api/well_known.ts";
 import { type ControlPlane, startControlPlane } from "../support/control_plane.ts";
 import { CONTROLLER_USER } from "../support/controller.ts";
 import { eventually } from "../support/eventually.ts";
 import { documents, kustomize } from "../support/manifests.ts";
 import { testNeeding } from "../support/requirements.ts";
+import { agentToken } from "./agents.ts";
 
 const SHOP = "shop";
 const AGENT_NAMESPACE = "podconfigmap-agent";
@@ -288,17 +289,14 @@ interface PodPlace {
   namespace: string;
   name: string;
   node: string;
-  serviceAccountName?: string;
-  labels?: Record<string, string>;
 }
 
-async function createPod(plane: ControlPlane, place: PodPlace) {
-  const { namespace, name, node, serviceAccountName = "default", labels = {} } = place;
-  const created = await plane.expect("POST", `/api/v1/namespaces/${namespace}/pods`, {
-    metadata: { name, labels },
+async function createPod(plane: ControlPlane, place: PodPlace): Promise<void> {
+  const { namespace, name, node } = place;
+  await plane.expect("POST", `/api/v1/namespaces/${namespace}/pods`, {
+    metadata: { name },
     spec: {
       nodeName: node,
-      serviceAccountName,
       terminationGracePeriodSeconds: 0,
       containers: [{ name: "main", image: "example.com/main:1" }],
     },
@@ -307,24 +305,4 @@ async function createPod(plane: ControlPlane, place: PodPlace) {
   const path = `/api/v1/namespaces/${namespace}/pods/${name}/status`;
   const status = { status: { phase: "Pending", conditions } };
   await plane.expect("PATCH", path, status, "application/strategic-merge-patch+json");
-  return created.metadata as { name: string; uid: string };
-}
-
-/** As the kubelet asks for it: bound to the agent's Pod, and so to its node. */
-async function agentToken(plane: ControlPlane, node: string): Promise<string> {
-  const serviceAccountName = "podconfigmap-agent";
-  const { name, uid } = await createPod(plane, {
-    namespace: AGENT_NAMESPACE,
-    name: `agent-on-${node}`,
-    node,
-    serviceAccountName,
-    labels: AGENT_LABELS,
-  });
-  const path = `/api/v1/namespaces/${AGENT_NAMESPACE}/serviceaccounts/${serviceAccountName}/token`;
-  const answer = await plane.expect("POST", path, {
-    apiVersion: "authentication.k8s.io/v1",
-    kind: "TokenRequest",
-    spec: { boundObjectRef: { apiVersion: "v1", kind: "Pod", name, uid } },
-  });
-  return answer.status.token;
 }

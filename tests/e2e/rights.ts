@@ -24,9 +24,12 @@ export async function askedFor(
   return [...rights].sort();
 }
 
-/** Requests of the controller that failed with 403, those into terminating namespaces apart. */
-export async function refusedByRbac(plane: ControlPlane): Promise<string[]> {
-  const requests = await plane.auditLog.entries({ user: CONTROLLER_USER });
+/** Requests that failed with 403, those into terminating namespaces apart. */
+export async function refusedByRbac(
+  plane: ControlPlane,
+  user = CONTROLLER_USER,
+): Promise<string[]> {
+  const requests = await plane.auditLog.entries({ user });
   return requests
     .filter(({ annotations }) => annotations?.["authorization.k8s.io/decision"] === "forbid")
     .map(({ verb, requestURI }) => `${verb} ${requestURI}`);
