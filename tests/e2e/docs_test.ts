@@ -154,17 +154,18 @@ async function look(cwd: string, env: Record<string, string>): Promise<void> {
   assert.deepEqual(complaints.flat(), []);
 }
 
-/** The last block of docs/operations.md. The running controller is the Pod that goes with it. */
+/** As docs/installation.md says, without agents. The running controller is the Pod that goes with it. */
 async function uninstall(
   walk: (commands: readonly string[]) => Promise<void>,
   outputs: readonly string[],
 ): Promise<void> {
-  const [remove = "", look = "", ...rest] = commandBlocks("docs/operations.md").at(-1)?.commands ??
-    [];
+  const block = commandBlocks("docs/installation.md")
+    .find(({ commands }) => commands.at(-1) === "kubectl delete -k crd");
+  const [remove = "", look = "", ...rest] = block?.commands ?? [];
   await walk([remove]);
   await eventually("the generated ConfigMaps are gone", async () => {
     await walk([look]);
     return outputs.at(-1) === "";
   });
-  await walk(rest);
+  await walk(rest.filter((command) => !/agent|cleanup/.test(command)));
 }
