@@ -20,6 +20,9 @@ testNeeding({
   async fn(t) {
     await using plane = await startControlPlane();
     await t.step("comes to what the kustomizations come to", (t) => comparisons(t, plane));
+    await t.step("passes Helm's own linter", async () => {
+      await output("helm", ["lint", "--strict", "--kube-version=1.37.0", CHART]);
+    });
     await t.step("refuses values that it does not know, or that do not go together", refusals);
     await t.step("is installed, upgraded with its CRD, and uninstalled without it", () => {
       return lifeCycle(plane);

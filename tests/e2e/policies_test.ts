@@ -203,6 +203,11 @@ async function protectedConfigMaps(plane: ControlPlane): Promise<void> {
   await assertRefused(() => alice(...change, name, ...data), refusal);
   await assertRefused(() => alice("delete", "configmap", name), refusal);
   await assertAllowed(ours(...change, name, ...data));
+  // The name alone is not enough: whoever may make service accounts could take it.
+  const namesake = as(plane, `system:serviceaccount:${SHOP}:podconfigmap-controller`);
+  const grant = ["--clusterrole=admin", `--serviceaccount=${SHOP}:podconfigmap-controller`];
+  await assertAllowed(as(plane)("create", "rolebinding", "namesake", ...grant));
+  await assertRefused(() => namesake(...change, name, ...data), refusal);
   await assertAllowed(alice("create", "configmap", "mine", "--from-literal=a=b"));
   await assertAllowed(alice(...change, "mine", ...data));
   await assertAllowed(alice("delete", "configmap", "mine"));
