@@ -106,7 +106,10 @@ kernelTest(
     assert.ok(state?.complete && state.spec);
     const counter = await loader.syscalls.inspect();
     assert.ok(counter.attached);
-    assert.deepEqual(counter.rows.map(({ cgroupIds }) => cgroupIds), [[cgroup.id]]);
+    assert.deepEqual(counter.rows.map(({ cgroupIds }) => cgroupIds), [[
+      cgroup.id,
+      ...cgroup.descendants,
+    ]]);
     await loader.firewall.apply(podUid, cgroup, state.spec);
     assert.equal(await loader.syscalls.put(cgroup, syscallSpec(["getppid"])), 0);
     assert.deepEqual(held(), before, "adopted, not made again");

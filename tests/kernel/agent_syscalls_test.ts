@@ -29,7 +29,10 @@ kernelTest("counts are exact, and end with the last row", async (sandbox) => {
   assert.deepEqual(rows, [0, 1]);
   const state = await syscalls.inspect();
   assert.ok(state.attached && state.present);
-  assert.deepEqual(state.rows.map(({ cgroupIds }) => cgroupIds), [[first.id], [second.id]]);
+  assert.deepEqual(state.rows.map(({ cgroupIds }) => cgroupIds), [
+    [first.id, ...first.descendants],
+    [second.id, ...second.descendants],
+  ]);
   assert.ok(state.rows.every(({ spec }, index) => sameSyscalls(spec, specs[index] ?? specs[0])));
 
   const steps = [["read", MANY], ["getppid", 1_000], ["getuid", 500]];
