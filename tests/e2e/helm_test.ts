@@ -24,6 +24,8 @@ testNeeding({
       await output("helm", ["lint", "--strict", "--kube-version=1.37.0", CHART]);
     });
     await t.step("refuses values that it does not know, or that do not go together", refusals);
+    await t.step("takes values as they were written", asWritten);
+    await t.step("gives each process its namespaces, and the rights for them", namespaces);
     await t.step("is installed, upgraded with its CRD, and uninstalled without it", () => {
       return lifeCycle(plane);
     });
@@ -156,7 +158,11 @@ async function refusals(): Promise<void> {
     ["clusterResources=false", /needs watchNamespaces/],
     ["clusterResources=false,watchNamespaces={a},agents.enabled=true", /agents have a ClusterRole/],
     ["cleanup.enabled=true,agents.enabled=true", /nothing is taken down while an agent runs/],
+    ["cleanup.enabled=true,clusterResources=false,watchNamespaces={a}", /there were no agents/],
     [`agents.namespace=${HOME}`, /must not be the controller's/],
+    ["controller.env.METRICS_ADDR=:1", /METRICS_ADDR/],
+    ["controller.env.WATCH_NAMESPACE=team", /WATCH_NAMESPACE/],
+    ["agents.env.BPFFS_FOLDER=/x", /BPFFS_FOLDER/],
   ];
   for (const [values, message] of cases) {
     const args = ["template", "test", CHART, "-n", HOME, "--kube-version=1.37.0", "--set", values];
@@ -164,6 +170,68 @@ async function refusals(): Promise<void> {
     assert.notEqual(code, 0, values);
     assert.match(stderr, message);
   }
+}
+
+/** Whatever else YAML could take them for. */
+async function asWritten(): Promise<void> {
+  await using dir = await temporaryDir("values");
+  const values = `${dir.path}/values.yaml`;
+  await Deno.writeTextFile(
+    values,
+    `controller:
+  priorityClassName: "1"
+  env: { CONTROLLER_WORKER_INFLIGHT: 1000000, LEADER_ELECTION_LEASE_DURATION: 20s, "NO": 0.5 }
+agents: { enabled: true, namespace: "on", env: { VERDICT_LOG_PER_SECOND: 2000000 } }
+watchNamespaces: ["123", "null"]
+serviceMonitor: { enabled: true }
+`,
+  );
+  const chart = await rendered(["-n", "1e3", "-f", values]);
+  const names = new Set(chart.map(({ metadata }) => metadata.namespace));
+  assert.deepEqual([...names].sort(), ["123", "1e3", "null", "on", undefined]);
+  const controller = variables(chart, "Deployment");
+  assert.equal(controller["CONTROLLER_WORKER_INFLIGHT"], "1000000");
+  assert.equal(controller["NO"], "0.5");
+  assert.equal(controller["AGENT_NAMESPACE"], "on");
+  // Given by the chart, too, and once all the same.
+  assert.equal(controller["LEADER_ELECTION_LEASE_DURATION"], "20s");
+  assert.equal(controller["LEADER_ELECTION_RENEW_DEADLINE"], "5s");
+  assert.equal(variables(chart, "DaemonSet")["VERDICT_LOG_PER_SECOND"], "2000000");
+}
+
+/** A watch that is not allowed is never synced, and nothing begins before that. */
+async function namespaces(): Promise<void> {
+  const readers = (chart: Manifest[]) =>
+    chart.filter(({ kind }) => kind === "Role")
+      .filter(({ rules }) => rules.some(({ resources }: Rule) => resources.includes("pods")))
+      .map(({ metadata }) => metadata.namespace);
+  const alone = await rendered(["-n", HOME, "--set", "watchNamespaces={a,b}"]);
+  assert.deepEqual(readers(alone), ["a", "b"]);
+  assert.equal(variables(alone, "Deployment")["WATCH_NAMESPACE"], "a,b");
+  assert.equal(variables(alone, "Deployment")["AGENT_NAMESPACE"], undefined);
+  const both = await rendered(["-n", HOME, "--set", "watchNamespaces={a},agents.enabled=true"]);
+  assert.deepEqual(readers(both).sort(), ["a", "podconfigmap-agent"]);
+  assert.equal(variables(both, "Deployment")["AGENT_NAMESPACE"], "podconfigmap-agent");
+  assert.equal(variables(both, "DaemonSet")["WATCH_NAMESPACE"], "a");
+}
+
+interface Rule {
+  resources: string[];
+}
+
+async function rendered(flags: string[]): Promise<Manifest[]> {
+  const args = ["template", "test", CHART, "--kube-version=1.37.0", ...flags];
+  return parseManifests(await output("helm", args));
+}
+
+/** Of the first container of the only workload of that kind; none is given twice. */
+function variables(chart: Manifest[], kind: string): Record<string, string | undefined> {
+  const [workload] = chart.filter((manifest) => manifest.kind === kind);
+  const env: { name: string; value?: string }[] = workload?.["spec"].template.spec.containers[0]
+    .env;
+  const entries = env.map(({ name, value }) => [name, value] as const);
+  assert.equal(new Set(entries.map(([name]) => name)).size, entries.length, "a variable twice");
+  return Object.fromEntries(entries);
 }
 
 async function lifeCycle(plane: ControlPlane): Promise<void> {

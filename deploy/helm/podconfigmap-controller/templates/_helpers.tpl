@@ -25,6 +25,9 @@ imagePullPolicy: {{ . }}
 {{- if and (not .Values.clusterResources) .Values.agents.enabled }}
 {{- fail "agents.enabled needs clusterResources: agents have a ClusterRole" }}
 {{- end }}
+{{- if and (not .Values.clusterResources) .Values.cleanup.enabled }}
+{{- fail "cleanup.enabled needs clusterResources: without them there were no agents" }}
+{{- end }}
 {{- if and .Values.cleanup.enabled .Values.agents.enabled }}
 {{- fail "cleanup.enabled needs agents.enabled=false: nothing is taken down while an agent runs" }}
 {{- end }}
@@ -83,9 +86,14 @@ readinessProbe:
   timeoutSeconds: 3
 {{- end }}
 
+{{- /* A number of a values file is a float here, and a large one would come out as 1e+06. */ -}}
 {{- define "pcmc.env" -}}
 {{- range $name, $value := . }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
+{{- if and (kindIs "float64" $value) (eq (floor $value) $value) }}
+  value: {{ printf "%.0f" $value | quote }}
+{{- else }}
   value: {{ $value | toString | quote }}
+{{- end }}
 {{- end }}
 {{- end }}
