@@ -242,7 +242,10 @@ export class ApiClient {
 /** @throws {KubeConnectionError} where a body is no such object: whatever sent it was not the API server. */
 function decoded(codec: AnswerCodec, body: Uint8Array, request: RequestOptions): StoredObject {
   try {
-    return codec.decodeObject(body);
+    const object = codec.decodeObject(body);
+    const { name, uid, resourceVersion } = object;
+    if (name && uid && resourceVersion) return object;
+    throw new SyntaxError("an object without a name, uid or resourceVersion");
   } catch (error) {
     const action = `${request.method} ${request.path}`;
     const message = `Cannot ${action}: the answer cannot be read`;

@@ -42,7 +42,7 @@ class LeaseServer {
   /** What another program writes. */
   put(spec: Spec): void {
     const metadata = { name: "lease", namespace: "ns", resourceVersion: String(++this.version) };
-    this.lease = { metadata, spec: { ...spec } };
+    this.lease = { kind: "Lease", metadata, spec: { ...spec } };
   }
 
   client(from: string): RestClient {

@@ -14,6 +14,7 @@
 import type { Clock } from "../lib/clock.ts";
 import { requestJson } from "./deadline.ts";
 import {
+  isLease,
   LEASE_TYPE,
   type LeaseRecord,
   readRecord,
@@ -21,7 +22,7 @@ import {
   writeRecord,
 } from "./lease_record.ts";
 import { microTime } from "./micro_time.ts";
-import { isConflict, isNotFound } from "./ports/errors.ts";
+import { isConflict, isNotFound, KubeConnectionError } from "./ports/errors.ts";
 import type { JsonValue, RequestOptions, RestClient } from "./ports/rest.ts";
 import { resourcePath } from "./resource.ts";
 
@@ -208,7 +209,7 @@ export class LeaseClaim {
     this.#observedAt = this.#options.clock.monotonic();
   }
 
-  #request(
+  async #request(
     method: "GET" | "POST" | "PUT",
     body: JsonValue,
     signal: AbortSignal,
@@ -219,6 +220,10 @@ export class LeaseClaim {
       path: resourcePath(LEASE_TYPE, method === "POST" ? { namespace } : { namespace, name }),
       ...(body === undefined ? {} : { bodyJson: body }),
     };
-    return requestJson(request, { rest, clock, timeoutMs: requestTimeoutMs, signal });
+    const answer = await requestJson(request, { rest, clock, timeoutMs: requestTimeoutMs, signal });
+    if (isLease(answer)) return answer;
+    // A proxy that says 200 by itself: it neither holds the lease nor tells who does.
+    const reason = "the answer is no Lease";
+    throw new KubeConnectionError("interrupted", `Cannot ${method} ${request.path}: ${reason}`);
   }
 }

@@ -5,6 +5,7 @@ import { KubeApiError, KubeConnectionError } from "./ports/errors.ts";
 import type { JsonValue, RequestOptions, RestClient } from "./ports/rest.ts";
 
 const HELD: JsonValue = {
+  kind: "Lease",
   metadata: { name: "lease", namespace: "ns", resourceVersion: "1" },
   spec: { holderIdentity: "other", leaseDurationSeconds: 15, leaseTransitions: 0 },
 };
@@ -64,4 +65,23 @@ Deno.test("not looking for a whole term breaks it, too", async () => {
   const row = [[0, "held"], [2, "missing"], [30, "missing"]] as const;
   assert.equal(await createdAt([...row, [44, "missing"]]), undefined);
   assert.equal(await createdAt([...row, [44, "missing"], [45, "missing"]]), 45);
+});
+
+Deno.test("what a proxy answers in place of the server is no lease, and gives none", async () => {
+  let answers: JsonValue[] = [{ error: "please log in" }];
+  const claim = new LeaseClaim({
+    rest: { performRequest: () => Promise.resolve(answers.shift()) } as unknown as RestClient,
+    clock: new VirtualClock(),
+    namespace: "ns",
+    name: "lease",
+    identity: "me",
+    durationSeconds: 15,
+    requestTimeoutMs: 5_000,
+  });
+  const step = () => claim.step(new AbortController().signal);
+  const isNone = { failure: "interrupted", message: /: the answer is no Lease$/ };
+  await assert.rejects(step(), isNone);
+  const free = { kind: "Lease", metadata: { resourceVersion: "1" }, spec: {} };
+  answers = [free, { kind: "Status", status: "Success" }];
+  await assert.rejects(step(), isNone);
 });

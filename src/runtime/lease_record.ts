@@ -24,6 +24,10 @@ export interface LeaseRecord {
   readonly renewTime: string;
 }
 
+export function isLease(answer: JsonValue): boolean {
+  return objectOf(answer).kind === LEASE_TYPE.kind;
+}
+
 /** What a Lease says; missing and malformed fields are read as client-go reads missing ones. */
 export function readRecord(lease: JsonValue): LeaseRecord {
   const spec = objectOf(objectOf(lease).spec);
