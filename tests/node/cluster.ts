@@ -65,27 +65,39 @@ async function replaceIn(path: string, from: string, to: string): Promise<void> 
 }
 
 /** An emulated machine on a busy one stands still for seconds: nothing is to be restarted for that. */
-const PATIENT = JSON.stringify([
-  {
-    op: "replace",
-    path: "/spec/template/spec/containers/0/livenessProbe/timeoutSeconds",
-    value: 60,
-  },
-]);
+const PATIENT = ["Deployment", "DaemonSet"].map((kind) => {
+  const path = "/spec/template/spec/containers/0/livenessProbe/timeoutSeconds";
+  return { target: { kind }, patch: JSON.stringify([{ op: "replace", path, value: 60 }]) };
+});
 
-/** `kubectl apply -k`, by a kustomization as a user's, and waits until all of it is ready. */
+/** Controller and agents, as they ship, until all of it is ready. */
 export async function install(vm: Vm, version: string): Promise<void> {
-  await using dir = await temporaryDir("node-install");
-  const overlay = relative(dir.path, `${ROOT}deploy/overlays/with-agents`);
+  await apply(vm, "overlays/with-agents", version, PATIENT);
+  await rolledOut(vm, AGENTS, "daemonset/podconfigmap-agent");
+  await rolledOut(vm, SYSTEM, "deployment/podconfigmap-controller");
+}
+
+/** Another version of the agents, until they are ready. */
+export async function exchangeAgents(vm: Vm, version: string): Promise<void> {
+  await apply(vm, "agent", version, PATIENT);
+  await rolledOut(vm, AGENTS, "daemonset/podconfigmap-agent");
+}
+
+/** `kubectl apply -k` of a kustomization such as a user has. `folder`: below deploy/. */
+async function apply(
+  vm: Vm,
+  folder: string,
+  version: string,
+  patches: readonly unknown[] = [],
+): Promise<void> {
+  await using dir = await temporaryDir("node-apply");
   const kustomization = {
-    resources: [overlay],
+    resources: [relative(dir.path, `${ROOT}deploy/${folder}`)],
     images: [{ name: IMAGE, newName: `docker.io/library/${IMAGE}`, newTag: version }],
-    patches: ["Deployment", "DaemonSet"].map((kind) => ({ target: { kind }, patch: PATIENT })),
+    patches,
   };
   await Deno.writeTextFile(`${dir.path}/kustomization.yaml`, JSON.stringify(kustomization));
   await vm.kubectl("apply", "-k", dir.path);
-  await rolledOut(vm, AGENTS, "daemonset/podconfigmap-agent");
-  await rolledOut(vm, SYSTEM, "deployment/podconfigmap-controller");
 }
 
 export async function rolledOut(vm: Vm, namespace: string, what: string): Promise<void> {
@@ -93,15 +105,9 @@ export async function rolledOut(vm: Vm, namespace: string, what: string): Promis
 }
 
 /** As documented, in docs/EBPF_FEATURES.md. */
-export async function uninstall(vm: Vm, version: string): Promise<void> {
-  await using dir = await temporaryDir("node-cleanup");
-  const kustomization = {
-    resources: [relative(dir.path, `${ROOT}deploy/cleanup`)],
-    images: [{ name: IMAGE, newName: `docker.io/library/${IMAGE}`, newTag: version }],
-  };
-  await Deno.writeTextFile(`${dir.path}/kustomization.yaml`, JSON.stringify(kustomization));
+export async function cleanUp(vm: Vm, version: string): Promise<void> {
   await vm.kubectl("delete", "daemonset", "-n", AGENTS, "podconfigmap-agent");
-  await vm.kubectl("apply", "-k", dir.path);
+  await apply(vm, "cleanup", version);
   await rolledOut(vm, AGENTS, "daemonset/podconfigmap-cleanup");
 }
 

@@ -5,7 +5,8 @@
 import { systemClock } from "../../src/lib/clock.ts";
 import { temporaryDir } from "../support/processes.ts";
 import { testNeeding } from "../support/requirements.ts";
-import { AGENTS, buildImages, install, SHIPPED } from "./cluster.ts";
+import { AGENTS, buildImages, createConfig, install, OTHER_PINS, SHIPPED } from "./cluster.ts";
+import { agentIsKilled, isExchanged, isUninstalled, nodeReboots } from "./disruptions.ts";
 import {
   configGoes,
   countsAreReal,
@@ -72,6 +73,21 @@ testNeeding({
     await step("system calls are counted exactly", () => countsAreReal(scene));
     await step("the kernel follows the config", () => kernelFollows(scene));
     await step("the kernel follows the Pod", () => podGoes(scene));
-    await step("without the config nothing is left", () => configGoes(scene));
+    await step("an agent is killed: blocked stays blocked, the next one adopts", () => {
+      return agentIsKilled(scene);
+    });
+    await step("an upgrade to another layout of pins lets nothing through", async () => {
+      await vm.loadImage(images.otherPins);
+      await isExchanged(scene, OTHER_PINS, "v2");
+    });
+    await step("nor does the way back", () => isExchanged(scene, SHIPPED, "v1"));
+    const after = await step("after a reboot rules hold before the agent is ready", () => {
+      return nodeReboots(scene);
+    });
+    await step("without the config nothing is left", () => configGoes(after));
+    await createConfig(vm);
+    await step("uninstalled as documented, nothing is left on the node", () => {
+      return isUninstalled(after, SHIPPED);
+    });
   },
 });

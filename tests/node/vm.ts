@@ -146,7 +146,8 @@ export class Vm implements AsyncDisposable {
   async reboot(): Promise<void> {
     const bootId = () => this.shell("cat /proc/sys/kernel/random/boot_id");
     const before = await bootId();
-    await this.shell("systemctl --no-block reboot");
+    // What systemctl asks of systemd, without the bus that a small node does without.
+    await this.shell("kill -RTMIN+5 1");
     const control = ["-q", "-F", "none", "-o", `ControlPath=${this.#dir}/ssh.sock`];
     await output("ssh", [...control, "-O", "exit", "node"]).catch(() => {});
     await eventually("the node has booted again", async () => {
