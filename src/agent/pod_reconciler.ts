@@ -95,14 +95,24 @@ export class PodReconciler {
   /** `key`: namespace and uid. */
   async reconcile(key: string, signal: AbortSignal): Promise<Outcome> {
     const uid = key.slice(key.indexOf("/") + 1);
-    const [pod] = this.#options.caches.pods.byIndex("uid", uid);
-    if (pod === undefined || hasFinished(pod)) return await this.#goodbye(uid, pod);
+    const [found] = this.#options.caches.pods.byIndex("uid", uid);
+    if (found === undefined || hasFinished(found)) return await this.#goodbye(uid, found);
+    const pod = this.#believed(found);
     const decision = this.#decide(pod);
     const result = await this.#carryOut(pod, decision);
     this.#note(pod, decision, result);
     const pauseMs = await this.#report(pod, decision, { failures: result.failures, signal });
     const next = this.#next(uid, result.failures);
     return pauseMs === 0 ? next : { kind: "after", ms: pauseMs };
+  }
+
+  /** Of two that say to be the same static Pod one is not: neither is led to its cgroup. */
+  #believed(pod: NodePod): NodePod {
+    if (pod.configHash === "") return pod;
+    const same = [...this.#options.caches.pods.values()].filter(({ configHash }) =>
+      configHash === pod.configHash
+    );
+    return same.length > 1 ? { ...pod, configHash: "" } : pod;
   }
 
   async #goodbye(uid: string, pod: NodePod | undefined): Promise<Outcome> {

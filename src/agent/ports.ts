@@ -68,7 +68,7 @@ export class EbpfError extends Error {
 /** A Pod as the kubelet names its cgroup. */
 export interface CgroupQuery {
   readonly podUid: string;
-  /** Annotation `kubernetes.io/config.hash` of a static Pod: its uid on the node. */
+  /** Of a static Pod: its uid on the node, which is not the one in the API. */
   readonly configHash?: string;
   /** `status.qosClass`; a hint for where to look first. */
   readonly qosClass?: string;

@@ -26,7 +26,6 @@ const POD = {
     namespace: "ns",
     name: "p",
     uid: "u",
-    annotations: { "kubernetes.io/config.hash": "h" },
   },
   spec: {
     nodeName: "n",
@@ -67,13 +66,33 @@ Deno.test("a Pod is kept with what its programs depend on", () => {
     phase: "Running",
     hostNetwork: false,
     qosClass: "Burstable",
-    configHash: "h",
+    configHash: "",
     addresses: ["00000000000000000000ffff0a000002", "fd000000000000000000000000000002"],
     probePorts: [7000, 8080, 9000, 9001],
     gated: true,
     condition: { status: "True", reason: "", message: "" },
   });
   assert.deepEqual(projectNodePod({}).probePorts, []);
+});
+
+Deno.test("only the mirror of a static Pod has another uid on its node", () => {
+  const hash = "0123456789abcdef0123456789abcdef";
+  const uidOf = (annotations: Record<string, string>, ownerReferences?: object[]) =>
+    projectNodePod({ ...POD, metadata: { ...POD.metadata, annotations, ownerReferences } })
+      .configHash;
+  const annotated = (value: string) => ({
+    "kubernetes.io/config.hash": value,
+    "kubernetes.io/config.mirror": value,
+  });
+  const node = { apiVersion: "v1", kind: "Node", name: "n", uid: "n-1", controller: true };
+  assert.equal(uidOf(annotated(hash), [node]), hash);
+  assert.equal(uidOf({ "kubernetes.io/config.hash": hash }, [node]), "");
+  assert.equal(uidOf(annotated(hash)), "");
+  assert.equal(uidOf(annotated(hash), [{ ...node, name: "other" }]), "");
+  assert.equal(uidOf(annotated(hash), [{ ...node, kind: "ReplicaSet" }]), "");
+  // Another Pod's, and out of the cgroups of Pods.
+  assert.equal(uidOf(annotated("2c5d1ce5-6d5f-4b7c-9d5e-0a8f6e7d1c2b"), [node]), "");
+  assert.equal(uidOf(annotated("u/../../system.slice/sshd.service"), [node]), "");
 });
 
 Deno.test("a firewall has the folded rules, and what the Pod alone decides", () => {

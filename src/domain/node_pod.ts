@@ -14,7 +14,7 @@ export interface NodePod {
   readonly hostNetwork: boolean;
   /** `status.qosClass`; empty when the server has not set one. */
   readonly qosClass: string;
-  /** Annotation `kubernetes.io/config.hash`: the uid that the kubelet uses for a static Pod. */
+  /** The uid that the kubelet uses for a static Pod; empty for any other. */
   readonly configHash: string;
   readonly addresses: readonly AddressHex[];
   /** TCP ports to which the kubelet connects for probes and lifecycle hooks, ascending. */
@@ -58,6 +58,7 @@ interface PartialPod {
     readonly resourceVersion?: string;
     readonly labels?: Readonly<Record<string, string>> | null;
     readonly annotations?: Readonly<Record<string, string>> | null;
+    readonly ownerReferences?: readonly { readonly kind?: string; readonly name?: string }[] | null;
   };
   readonly spec?: {
     readonly nodeName?: string;
@@ -98,7 +99,7 @@ export function projectNodePod(object: unknown): NodePod {
     phase: status.phase ?? "",
     hostNetwork: spec.hostNetwork === true,
     qosClass: status.qosClass ?? "",
-    configHash: metadata.annotations?.["kubernetes.io/config.hash"] ?? "",
+    configHash: staticPodUid(metadata, spec.nodeName ?? ""),
     addresses: ascending(ips.flatMap((ip) => addressHex(ip ?? "") ?? []), compareText),
     probePorts: ascending(containers.flatMap(portsOf), (one, other) => one - other),
     gated: (spec.readinessGates ?? []).some((gate) => gate.conditionType === POD_CONDITION_EBPF),
@@ -108,6 +109,19 @@ export function projectNodePod(object: unknown): NodePod {
       message: condition.message ?? "",
     },
   };
+}
+
+/**
+ * Of the mirror of a static Pod, as the kubelet makes it. Anybody may write an annotation: it must not
+ * name the cgroup of another Pod, whose uid has another form, nor lead out of those of Pods.
+ */
+function staticPodUid(metadata: NonNullable<PartialPod["metadata"]>, nodeName: string): string {
+  const { annotations, ownerReferences } = metadata;
+  const hash = annotations?.["kubernetes.io/config.hash"] ?? "";
+  const isMirror = annotations?.["kubernetes.io/config.mirror"] === hash &&
+    ownerReferences?.length === 1 && nodeName !== "" &&
+    ownerReferences.every(({ kind, name }) => kind === "Node" && name === nodeName);
+  return isMirror && /^[0-9a-f]{32}$/.test(hash) ? hash : "";
 }
 
 const compareText = (one: string, other: string) => one < other ? -1 : one > other ? 1 : 0;

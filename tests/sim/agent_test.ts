@@ -36,6 +36,24 @@ function ingressRule(world: AgentWorld, uid: string, port: number): number | und
   return ruleOf(spec.planes[0] as Uint8Array, port);
 }
 
+Deno.test("agent: a Pod that says to be a static Pod that is another one does not get at that one's cgroup", () =>
+  withWorld(async (world) => {
+    const mirrorOf = "0123456789abcdef0123456789abcdef";
+    world.node.addCgroup(mirrorOf);
+    world.pcmc("web", firewall());
+    const real = world.pod("real", { mirrorOf });
+    world.start();
+    await world.clock.advance(1_000);
+    assert.equal(world.condition("real")?.status, "True");
+    const before = world.node.firewalls.get(real.metadata.uid)?.cgroupId;
+    const thief = world.pod("thief", { mirrorOf });
+    await world.clock.advance(10_000);
+    assert.equal(world.condition("thief")?.reason, "CgroupNotFound");
+    assert.equal(world.node.firewalls.get(thief.metadata.uid), undefined);
+    // What holds goes on holding.
+    assert.equal(world.node.firewalls.get(real.metadata.uid)?.cgroupId, before);
+  }));
+
 Deno.test("agent: config, Pod and kernel follow each other, and nothing is left in the end", () =>
   withWorld(async (world) => {
     world.pcmc("web", firewall());

@@ -192,14 +192,22 @@ export class AgentWorld {
     readonly phase?: string;
     readonly cgroup?: boolean;
     readonly nodeName?: string;
+    /** A mirror of a static Pod that the kubelet knows by this uid. */
+    readonly mirrorOf?: string;
   } = {}): KubeObject {
     const { namespace = "ns", labels = {}, gated = false, phase = "Running" } = options;
+    const { mirrorOf, nodeName = NODE } = options;
     const [pod] = this.cluster.seed([{
       apiVersion: "v1",
       kind: "Pod",
-      metadata: { name, namespace, labels },
+      metadata: {
+        name,
+        namespace,
+        labels,
+        ...(mirrorOf && mirrorMetadata(this.cluster, mirrorOf, nodeName)),
+      },
       spec: {
-        nodeName: options.nodeName ?? NODE,
+        nodeName,
         terminationGracePeriodSeconds: 0,
         containers: [{ name: "c", image: "i" }],
         ...(gated ? { readinessGates: [{ conditionType: CONDITION }] } : {}),
@@ -207,7 +215,7 @@ export class AgentWorld {
       status: { phase, podIP: "10.1.0.9", conditions: [condition("Initialized")] },
     }]);
     const created = pod as KubeObject;
-    if (options.cgroup ?? true) this.node.addCgroup(created.metadata.uid);
+    if (options.cgroup ?? mirrorOf === undefined) this.node.addCgroup(created.metadata.uid);
     return created;
   }
 
@@ -279,4 +287,16 @@ const pcmcPath = (name: string) =>
 
 function condition(type: string): JsonObject {
   return { type, status: "True", lastTransitionTime: "2026-01-01T00:00:00Z" };
+}
+
+/** The Node is there, or the garbage collector takes the Pod. */
+function mirrorMetadata(cluster: SimulatedCluster, uid: string, nodeName: string): JsonObject {
+  const node = cluster.get("v1", "Node", "", nodeName) ??
+    cluster.seed([{ apiVersion: "v1", kind: "Node", metadata: { name: nodeName } }])[0];
+  const names = ["hash", "mirror"].map((name) => `kubernetes.io/config.${name}`);
+  const owner = { apiVersion: "v1", kind: "Node", name: nodeName, uid: node?.metadata.uid ?? "" };
+  return {
+    annotations: Object.fromEntries(names.map((name) => [name, uid])),
+    ownerReferences: [{ ...owner, controller: true }],
+  };
 }

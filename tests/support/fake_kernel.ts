@@ -150,9 +150,9 @@ class Session {
   }
 
   readonly cgroups: CgroupResolver = {
-    resolve: async ({ podUid }) => {
+    resolve: async ({ podUid, configHash = "" }) => {
       await this.step("resolve");
-      const id = this.#node.cgroups.get(podUid);
+      const id = this.#node.cgroups.get(podUid) ?? this.#node.cgroups.get(configHash);
       if (id === undefined) throw new EbpfError("CgroupNotFound", "Cannot find the Pod's cgroup");
       return { path: `/cg/${podUid}`, id, level: 3, descendants: [] };
     },
@@ -217,7 +217,9 @@ class Session {
       firewall.spec = spec;
       for (const hook of hooksOf(spec)) {
         await this.step(`firewall attach ${hook}`);
-        if (cgroups.get(uid) !== cgroup.id) throw new EbpfError("CgroupNotFound", "Cannot attach");
+        if (![...cgroups.values()].includes(cgroup.id)) {
+          throw new EbpfError("CgroupNotFound", "Cannot attach");
+        }
         firewall.hooks.add(hook);
       }
       for (const hook of firewall.hooks) {

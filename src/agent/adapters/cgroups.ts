@@ -117,7 +117,8 @@ function findIn(
   roots: readonly { path: string; base: string }[],
   query: CgroupQuery,
 ): PodCgroup | undefined {
-  const uids = [query.configHash ?? "", query.podUid].filter((uid) => uid !== "");
+  // Its own first: a static Pod has none.
+  const uids = [query.podUid, query.configHash ?? ""];
   for (const { path: root, base } of roots) {
     const paths = uids.flatMap((uid) => candidates(root, uid, query.qosClass));
     const path = paths.find(fileExists);
@@ -146,8 +147,12 @@ function subfolders(path: string): string[] {
   }
 }
 
+/** What is no uid leads to no Pod, and must lead nowhere else. */
+const UID = /^[0-9A-Za-z-]{1,64}$/;
+
 /** Where the Pod may be, likeliest first. Pure. */
 export function candidates(root: string, uid: string, qosClass?: string): string[] {
+  if (!UID.test(uid)) return [];
   const name = root.slice(root.lastIndexOf("/") + 1);
   const likely = qosClass?.toLowerCase();
   const classes = [...QOS.filter((qos) => qos === likely), ...QOS.filter((qos) => qos !== likely)];

@@ -41,6 +41,14 @@ Deno.test("the likeliest place of a Pod's cgroup comes first", () => {
   );
 });
 
+Deno.test("what is no uid leads nowhere", () => {
+  for (const uid of ["", ".", "a/../../system.slice/sshd.service", "a.slice/../../system", "a\0"]) {
+    for (const root of ["/c/kubepods.slice", "/c/kubepods"]) {
+      assert.deepEqual(candidates(root, uid), []);
+    }
+  }
+});
+
 Deno.test("missing capabilities are named; SYS_ADMIN stands for two of them", () => {
   const missing = (mask: string) =>
     missingCapabilities(parseCapabilities(`Name:\tx\nCapEff:\t${mask}\n`));
