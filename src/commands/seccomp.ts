@@ -1,10 +1,11 @@
 /**
  * `seccomp`: a seccomp profile of the system calls that this node's counter saw of a Pod.
  *
- * The Pod is looked up by a list of one, which is what the agent may do: the command runs in its Pod.
+ * The Pod is looked up by a list of one, and configs by a list: what the agent may do, in whose Pod the
+ * command runs.
  */
 import { EbpfError } from "../agent/ports.ts";
-import { PODS } from "../agent/resources.ts";
+import { PCMCS, PODS } from "../agent/resources.ts";
 import { projectNodePod } from "../domain/node_pod.ts";
 import { unseenStarts } from "../domain/seccomp_pod.ts";
 import {
@@ -16,7 +17,7 @@ import {
 import { ARCHITECTURES } from "../domain/syscall_table.ts";
 import type { OptionsOf } from "../ops/options/table.ts";
 import type { JsonObject, RestClient } from "../runtime/ports/rest.ts";
-import { resourcePath } from "../runtime/resource.ts";
+import { resourcePath, type ResourceType } from "../runtime/resource.ts";
 import type { readSyscalls } from "./seccomp_node.ts";
 import { EXIT, type Shell } from "./shell.ts";
 
@@ -38,7 +39,7 @@ export async function seccomp(
   };
   const architecture = ARCHITECTURES.find((one) => one === machine);
   if (architecture === undefined) return fail([`no system calls are known of ${machine}`]);
-  const object = await findPod(options.pod, connect);
+  const { pod: object, configs } = await lookUp(options.pod, connect);
   if (object === undefined) return fail([`there is no Pod ${options.pod}`]);
   const pod = projectNodePod(object);
   const where = pod.nodeName === "" ? "it is on no node" : `it is on the node ${pod.nodeName}`;
@@ -59,7 +60,7 @@ export async function seccomp(
       "PodConfigMapConfig with syscallMonitoring, and an agent",
     ]);
   }
-  for (const name of unseenStarts(object)) {
+  for (const name of unseenStarts(object, configs)) {
     shell.printError(
       `warning: the container ${name} may have started before counting began: what it calls ` +
         "only at its start may be missing until it is started again in this Pod\n",
@@ -87,17 +88,24 @@ function print(seen: SyscallsSeen, options: OptionsOf<"seccomp">, shell: Shell):
   return EXIT.ok;
 }
 
-async function findPod(
+/** The Pod, and the PodConfigMapConfigs of its namespace. */
+async function lookUp(
   key: string,
   connect: SeccompPorts["connect"],
-): Promise<JsonObject | undefined> {
+): Promise<{ pod: JsonObject | undefined; configs: readonly JsonObject[] }> {
   const [namespace = "", name = ""] = key.split("/");
   using rest = await connect();
-  const list = await rest.performRequest({
-    method: "GET",
-    path: resourcePath(PODS, { namespace }),
-    querystring: new URLSearchParams({ fieldSelector: `metadata.name=${name}`, limit: "1" }),
-    expectJson: true,
-  }) as { items?: JsonObject[] };
-  return list.items?.[0];
+  const list = async (type: ResourceType, query: Record<string, string>) => {
+    const path = resourcePath(type, { namespace });
+    const querystring = new URLSearchParams(query);
+    const answer = await rest.performRequest({
+      method: "GET",
+      path,
+      querystring,
+      expectJson: true,
+    }) as { items?: readonly JsonObject[] };
+    return answer.items ?? [];
+  };
+  const [pod] = await list(PODS, { fieldSelector: `metadata.name=${name}`, limit: "1" });
+  return { pod, configs: pod === undefined ? [] : await list(PCMCS, {}) };
 }

@@ -32,6 +32,7 @@ interface Case {
   pod?: object | undefined;
   seen?: SyscallsSeen | EbpfError | undefined;
   machine?: string;
+  configs?: readonly object[];
 }
 
 async function run(given: Case = {}) {
@@ -44,7 +45,8 @@ async function run(given: Case = {}) {
     performRequest: (request: RequestOptions) => {
       requests.push(request);
       const pod = "pod" in given ? given.pod : POD;
-      return Promise.resolve({ items: pod === undefined ? [] : [pod] });
+      const items = request.path.endsWith("/pods") ? [pod] : given.configs ?? [];
+      return Promise.resolve({ items: items.filter((item) => item !== undefined) });
     },
     [Symbol.dispose]: () => {},
   } as unknown as RestClient & Disposable;
@@ -111,6 +113,17 @@ Deno.test("a container that may have started unseen is a warning", async () => {
   assert.equal(code, 0);
   assert.match(errors, /^warning: the container web may have started before counting began/);
   JSON.parse(output);
+});
+
+Deno.test("so is one that started before its calls were counted, though after the Pod had a firewall", async () => {
+  const configs = [{
+    metadata: { creationTimestamp: "2026-01-02T04:00:00Z" },
+    spec: { ebpfConfig: { syscallMonitoring: { enabled: true } } },
+  }];
+  const { errors, requests } = await run({ configs });
+  assert.match(errors, /^warning: the container web may have started before counting began/);
+  const path = "/apis/podconfig.example.com/v1alpha1/namespaces/shop/podconfigmapconfigs";
+  assert.equal(requests[1]?.path, path);
 });
 
 const FAILURES: readonly (Case & { what: string; says: RegExp })[] = [
