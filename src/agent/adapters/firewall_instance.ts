@@ -53,22 +53,35 @@ export interface InstanceNode {
 
 /** As the kernel has it, or undefined where nothing is pinned. */
 export function readInstance({ folder, podUid }: Instance): FirewallState | undefined {
+  const found = look(folder);
+  if (found === undefined) return undefined;
+  const { names, links, spec, cgroupId, holds } = found;
+  const complete = holds && names.has(buildMark("firewall")) &&
+    spec !== undefined && links.size === hooksOf(spec).length;
+  return { podUid, cgroupId, complete, spec };
+}
+
+interface Found {
+  readonly names: ReadonlySet<string>;
+  readonly links: ReadonlyMap<Hook, unknown>;
+  readonly spec: FirewallSpec | undefined;
+  /** 0 where links differ, or are of a cgroup that is gone. */
+  readonly cgroupId: bigint;
+  /** Each hook that its rules need is attached, whatever build did it, and whatever was begun since. */
+  readonly holds: boolean;
+}
+
+function look(folder: string): Found | undefined {
   const names = new Set(namesIn(folder));
   if (names.size === 0) return undefined;
-  const found = readLinks(folder);
-  const spec = readSpec(folder);
-  const cgroupIds = new Set([...found.values()].map(({ cgroupId }) => cgroupId));
-  const [cgroupId = 0n] = cgroupIds;
-  const needed = spec === undefined ? [] : hooksOf(spec.spec);
-  const complete = spec !== undefined && cgroupIds.size === 1 && cgroupId !== 0n &&
-    spec.podId === cgroupId && names.has(buildMark("firewall")) &&
-    found.size === needed.length && needed.every((hook) => found.has(hook));
-  return {
-    podUid,
-    cgroupId: cgroupIds.size === 1 ? cgroupId : 0n,
-    complete,
-    spec: spec?.spec,
-  };
+  const links = readLinks(folder);
+  const known = readSpec(folder);
+  const cgroupIds = new Set([...links.values()].map(({ cgroupId }) => cgroupId));
+  const [one = 0n] = cgroupIds;
+  const cgroupId = cgroupIds.size === 1 ? one : 0n;
+  const holds = known !== undefined && cgroupId !== 0n && known.podId === cgroupId &&
+    hooksOf(known.spec).every((hook) => links.has(hook));
+  return { names, links, spec: known?.spec, cgroupId, holds };
 }
 
 function readLinks(folder: string): Map<Hook, { cgroupId: bigint }> {
@@ -105,7 +118,7 @@ function readSpec(folder: string): { spec: FirewallSpec; podId: bigint } | undef
 
 /**
  * Makes the instance what `spec` says. One that is there must hang on this cgroup, or be removed first.
- * When this fails, one that was not complete before is gone.
+ * When this fails, what held before holds on, however often it fails; what was half there is gone.
  */
 export async function applyInstance(
   instance: Instance,
@@ -113,8 +126,9 @@ export async function applyInstance(
   node: InstanceNode,
 ): Promise<void> {
   const before = readInstance(instance);
+  const held = look(instance.folder)?.holds === true;
   const undo = () => {
-    if (before?.complete !== true) removeTree(instance.folder);
+    if (!held) removeTree(instance.folder);
   };
   await orUndo(async () => {
     using directory = during("attach", () => CgroupDirectory.open(to.cgroup.path));
