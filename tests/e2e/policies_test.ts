@@ -202,6 +202,9 @@ async function protectedConfigMaps(plane: ControlPlane): Promise<void> {
   const data = ["-p", '{"data":{"a":"c"}}'];
   await assertRefused(() => alice(...change, name, ...data), refusal);
   await assertRefused(() => alice("delete", "configmap", name), refusal);
+  // All at once, where the request has no name.
+  const all = ["delete", "--raw", `/api/v1/namespaces/${SHOP}/configmaps`];
+  await assertRefused(() => alice(...all), refusal);
   await assertAllowed(ours(...change, name, ...data));
   // The name alone is not enough: whoever may make service accounts could take it.
   const namesake = as(plane, `system:serviceaccount:${SHOP}:podconfigmap-controller`);
