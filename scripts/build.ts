@@ -43,9 +43,10 @@ const RIGHTS = [
 /** What only a workstation has use for. */
 const WORKSTATION_RIGHTS = ["--allow-run", "--allow-write"];
 
-const FOREIGN_HINT =
-  "Deno compiles for another architecture with its runtime for it, `denort`, from dl.deno.land; " +
-  "where that cannot be reached, set DENORT_BIN to it.";
+const RUNTIME_HINT =
+  "Deno compiles with its runtime for the architecture, `denort`, which it downloads from " +
+  "dl.deno.land; where that cannot be reached, set DENORT_BIN to it, and DENO_COMPILE to the " +
+  "Deno of its version.";
 
 export interface BuildOptions {
   /** Path of the executable to write. */
@@ -131,7 +132,7 @@ export async function compileBundle(bundle: Bundle, options: BuildOptions = {}):
       ...(target === BUILD_MACHINE ? [] : [`--target=${triple}`]),
       `--output=${output}`,
       file,
-    ], target === BUILD_MACHINE ? undefined : FOREIGN_HINT);
+    ], Deno.env.get("DENORT_BIN") ? undefined : RUNTIME_HINT);
     return output;
   } finally {
     await Deno.remove(work, { recursive: true });

@@ -12,7 +12,11 @@ export async function selftest(options: OptionsOf<"selftest">, shell: Shell): Pr
     shell.print(`${JSON.stringify({ passed, checks: rows }, undefined, 2)}\n`);
   } else {
     shell.print(rows.map((row) => `${line(row, shell.colour)}\n`).join(""));
-    shell.print(passed ? "this node can run eBPF programs\n" : "this node cannot run them all\n");
+    shell.print(
+      passed
+        ? "this node can run eBPF programs\n"
+        : "this node cannot run all eBPF programs: see what failed\n",
+    );
   }
   return passed ? EXIT.ok : EXIT.failed;
 }

@@ -31,7 +31,8 @@ export async function validate(options: OptionsOf<"validate">, shell: Shell): Pr
   if (options.output === "json") shell.print(`${JSON.stringify(findings, undefined, 2)}\n`);
   else for (const finding of findings) shell.print(describe(finding, shell.colour));
   if (findings.every(({ result }) => result === "skipped")) {
-    shell.printError(`error: no ${PCMC_KIND} in ${options.files.join(", ")}\n`);
+    const files = options.files.map((file) => file === "-" ? "stdin" : file);
+    shell.printError(`error: no ${PCMC_KIND} in ${files.join(", ")}\n`);
     return EXIT.failed;
   }
   return findings.some(({ result }) => result === "invalid") ? EXIT.failed : EXIT.ok;

@@ -76,6 +76,7 @@ Deno.test("nothing to validate is a failure", async () => {
     assert.equal(code, 1);
     assert.match(err, /no PodConfigMapConfig in a\.yaml/);
   }
+  assert.match((await validated({ "-": "" })).err, /no PodConfigMapConfig in stdin\n/);
 });
 
 Deno.test("a file that cannot be read, or is no YAML, is told in a few lines", async () => {

@@ -60,7 +60,9 @@ async function readFiles(
     } catch (error) {
       if (error instanceof KubeconfigError) throw error;
       if (error instanceof Deno.errors.NotFound && !required) continue;
-      const reason = error instanceof Error ? error.message : String(error);
+      // Deno adds the system's number of the error, and the path anew.
+      const message = error instanceof Error ? error.message : String(error);
+      const reason = message.replace(/ \(os error \d+\)[\s\S]*$/, "");
       throw new KubeconfigError(`Cannot read kubeconfig ${path}: ${reason}`, { cause: error });
     }
   }

@@ -16,7 +16,8 @@ function machineWith(files: Record<string, string>, env: Record<string, string> 
       reads.push(path);
       const text = files[path];
       if (text !== undefined) return Promise.resolve(text);
-      return Promise.reject(new Deno.errors.NotFound("No such file or directory"));
+      const message = `No such file or directory (os error 2): readfile '${path}'`;
+      return Promise.reject(new Deno.errors.NotFound(message));
     },
     terminal: () => false,
     runPlugin: () => Promise.reject(new Error("not expected")),
@@ -73,7 +74,9 @@ Deno.test("an explicit file must exist", async () => {
   const { machine } = machineWith({});
   await assert.rejects(
     loadConnection({ kubeconfig: "/gone" }, machine),
-    (error) => error instanceof KubeconfigError && error.message.includes("/gone"),
+    (error) =>
+      error instanceof KubeconfigError &&
+      error.message === "Cannot read kubeconfig /gone: No such file or directory",
   );
 });
 
