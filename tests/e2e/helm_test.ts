@@ -150,7 +150,7 @@ const CLUSTER_SCOPED =
   /^(Namespace|ClusterRole|ClusterRoleBinding|CustomResourceDefinition|ValidatingAdmissionPolicy.*)$/;
 
 async function refusals(): Promise<void> {
-  const cases: [values: string, message: RegExp][] = [
+  const cases: [values: string, message: RegExp, version?: string][] = [
     ["controller.replicas=two", /replicas/],
     ["controller.replica=2", /additional properties 'replica'/],
     ["agents.namespace=Agents", /namespace/],
@@ -163,9 +163,13 @@ async function refusals(): Promise<void> {
     ["controller.env.METRICS_ADDR=:1", /METRICS_ADDR/],
     ["controller.env.WATCH_NAMESPACE=team", /WATCH_NAMESPACE/],
     ["agents.env.BPFFS_FOLDER=/x", /BPFFS_FOLDER/],
+    ["image.repository=example.org/x@sha256:0", /repository/],
+    ["policies.enabled=true", /need Kubernetes 1\.30/, "1.29.9"],
+    ["policies.enabled=false,policies.limitEbpfNamespaces=true", /1\.30/, "1.29.9-gke.1"],
   ];
-  for (const [values, message] of cases) {
-    const args = ["template", "test", CHART, "-n", HOME, "--kube-version=1.37.0", "--set", values];
+  for (const [values, message, version = "1.37.0"] of cases) {
+    const target = ["-n", HOME, `--kube-version=${version}`];
+    const args = ["template", "test", CHART, ...target, "--set", values];
     const { code, stderr } = await run("helm", args);
     assert.notEqual(code, 0, values);
     assert.match(stderr, message);
@@ -174,6 +178,11 @@ async function refusals(): Promise<void> {
 
 /** Whatever else YAML could take them for. */
 async function asWritten(): Promise<void> {
+  const digest = `sha256:${"0".repeat(64)}`;
+  const pinned = await rendered(["--kube-version=1.30.0", `--set=image.tag=1.2@${digest}`]);
+  const [deployment] = pinned.filter(({ kind }) => kind === "Deployment");
+  const image = deployment?.["spec"].template.spec.containers[0].image;
+  assert.equal(image, `podconfigmap-controller:1.2@${digest}`);
   await using dir = await temporaryDir("values");
   const values = `${dir.path}/values.yaml`;
   await Deno.writeTextFile(

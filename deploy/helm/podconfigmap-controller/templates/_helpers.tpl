@@ -25,6 +25,10 @@ imagePullPolicy: {{ . }}
 {{- if and (not .Values.clusterResources) .Values.agents.enabled }}
 {{- fail "agents.enabled needs clusterResources: agents have a ClusterRole" }}
 {{- end }}
+{{- $policies := .Values.policies }}
+{{- if and .Values.clusterResources (or $policies.enabled $policies.protectConfigMaps $policies.limitEbpfNamespaces) (semverCompare "<1.30.0-0" .Capabilities.KubeVersion.Version) }}
+{{- fail "policies need Kubernetes 1.30: policies.enabled=false does without" }}
+{{- end }}
 {{- if and (not .Values.clusterResources) .Values.cleanup.enabled }}
 {{- fail "cleanup.enabled needs clusterResources: without them there were no agents" }}
 {{- end }}
