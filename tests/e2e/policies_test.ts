@@ -245,6 +245,9 @@ async function ebpfNamespaces(plane: ControlPlane): Promise<void> {
   const change = (patch: unknown) =>
     alice("patch", "pcmc", "firewall", "--type=merge", "-p", JSON.stringify(patch));
   await assertRefused(() => change(pcmc("firewall", [22, 23])), refusal);
+  // The same, for other Pods.
+  const others = { spec: { podSelector: { matchLabels: { app: "b" } } } };
+  await assertRefused(() => change(others), refusal);
   await assertAllowed(
     change({ metadata: { labels: { a: "b" } }, spec: { labelsToInclude: ["a"] } }),
   );
