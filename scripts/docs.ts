@@ -31,6 +31,9 @@ All problems are reported at once, with exit code 2. \`--help\` after a command 
 - \`DEBUG=true\` means log level debug and \`LOG_JSON_FORMAT=true\` log format json, also where the level or
   format is given in the environment; a \`--log-level\` or \`--log-format\` flag wins over these variables.
 - The lease duration is longer than the renew deadline, and that longer than 1.2 times the retry period.
+- Beside these: \`HTTPS_PROXY\`, \`HTTP_PROXY\` and \`NO_PROXY\`, where the kubeconfig names no proxy;
+  \`LIBBPF_PATH\`, libbpf's file where it is in none of the usual folders; \`NO_COLOR\`;
+  \`DENO_TLS_CA_STORE=system\`, for a kubeconfig that names no authority.
 
 ${optionTables().trimEnd()}
 `;
