@@ -9,7 +9,13 @@ import type { NodePod } from "../domain/node_pod.ts";
 import type { ProgramFailure } from "./condition.ts";
 import { asEbpfError, type Kernel } from "./kernel.ts";
 import { planFirewall, planSyscalls } from "./plan.ts";
-import { type BpfLoader, type CgroupResolver, EbpfError, type PodCgroup } from "./ports.ts";
+import {
+  type BpfLoader,
+  type CgroupResolver,
+  EbpfError,
+  type FirewallState,
+  type PodCgroup,
+} from "./ports.ts";
 
 export interface Application {
   readonly cgroup: PodCgroup | undefined;
@@ -87,7 +93,10 @@ export class Programs {
       const found = await firewall.inspect(uid);
       const action = planFirewall(target, found);
       if (action === "none") return;
-      if (hold.length > 0 && found?.complete && found.cgroupId === cgroup.id) {
+      if (hold.length > 0 && found !== undefined && isAt(cgroup, found)) {
+        // Left by another version, or half made: whole again, by the rules that it has.
+        const { spec, complete } = found;
+        if (spec !== undefined && !complete) await firewall.apply(uid, cgroup, spec);
         throw new EbpfError(
           "ConfigInvalid",
           `Cannot change the firewall: nobody can tell what ${hold.join(", ")} asks for`,
@@ -163,6 +172,11 @@ export class Programs {
       throw error;
     }
   }
+}
+
+/** Where its rules cannot be read, as those of another layout, it may be. */
+function isAt(cgroup: PodCgroup, { cgroupId, spec }: FirewallState): boolean {
+  return spec === undefined || cgroupId === cgroup.id;
 }
 
 function cgroupQuery({ uid, configHash, qosClass }: NodePod) {

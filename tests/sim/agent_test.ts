@@ -388,6 +388,23 @@ Deno.test("agent: a config that nobody can read keeps what it last asked for, an
     assert.equal(world.condition("a")?.reason, "Applied");
   }, { lax: true }));
 
+Deno.test("agent: what an agent of another version left holds, too, where nobody can read its config", () =>
+  withWorld(async (world) => {
+    world.pcmc("web", firewall());
+    const { metadata: { uid } } = world.pod("a");
+    const first = world.start();
+    await world.clock.advance(1_000);
+    first.process.crash();
+    await world.changePcmc("web", firewall({ allowedPorts: [0] }));
+    // Not whole, as this version sees it; it is made so, by the same rules.
+    const [hook] = world.node.firewalls.get(uid)?.hooks ?? [];
+    world.node.firewalls.get(uid)?.hooks.delete(hook as string);
+    world.start();
+    await world.clock.advance(1_000);
+    assert.deepEqual([80, 81].map((port) => ingressRule(world, uid, port)), [0, 1]);
+    assert.equal(world.condition("a")?.reason, "ConfigInvalid");
+  }, { lax: true }));
+
 Deno.test("agent: series of a namespace without Pods of the node go", () =>
   withWorld(async (world) => {
     world.pod("a");
