@@ -60,7 +60,7 @@ export async function connectCluster(
       userAgent: `podconfigmap-controller/${versionInfo().version}`,
     });
   } catch (error) {
-    shell.printError(`${(error as Error).message}\n`);
+    shell.printError(`error: ${(error as Error).message}\n`);
     return isMisconfigured(error) ? EXIT.usage : EXIT.failed;
   }
 }

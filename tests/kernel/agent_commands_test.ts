@@ -105,6 +105,9 @@ kernelTest("prepare-node makes nothing outside of a bpffs", async (sandbox) => {
   const { code, error } = await run(sandbox, ["prepare-node", "--bpffs-folder", folder]);
   assert.equal(code, 1);
   assert.match(error, /is not in a bpffs/);
+  // Where no folder can be made at all, as in a sysfs without a bpffs on it.
+  const nowhere = await run(sandbox, ["prepare-node", "--bpffs-folder", "/proc/none"]);
+  assert.match(nowhere.error, /Cannot prepare \/proc\/none: it is not in a bpffs/);
   // Fails unless it is empty.
   await Deno.remove(plain);
 });

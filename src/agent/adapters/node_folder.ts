@@ -4,15 +4,13 @@ import {
   changeMode,
   changeOwner,
   fileExists,
-  FileSystem,
-  fileSystemOf,
   listDirectory,
   removeDirectory,
 } from "../../../ffi/mod.ts";
 import { EbpfError } from "../ports.ts";
 import { during } from "./failures.ts";
 import { claimNode } from "./loader.ts";
-import { makeFolder, Pins } from "./pins.ts";
+import { isInBpffs, makeFolder, Pins } from "./pins.ts";
 
 export interface Owner {
   readonly uid: number;
@@ -28,11 +26,10 @@ const FOLDER_MODE = 0o700;
  */
 export function prepareFolder(folder: string, owner: Owner): void {
   during("bpffs", () => {
-    makeFolder(folder);
-    if (fileSystemOf(folder) !== FileSystem.BPF) {
-      removeIfEmpty(folder);
+    if (!isInBpffs(folder)) {
       throw new EbpfError("BpffsUnavailable", `Cannot prepare ${folder}: it is not in a bpffs`);
     }
+    makeFolder(folder);
     changeMode(folder, FOLDER_MODE);
     give(folder, owner);
   });
@@ -54,7 +51,7 @@ function give(path: string, owner: Owner): void {
 export function cleanFolder(folder: string): { pins: number; pods: number } {
   return during("bpffs", () => {
     if (!fileExists(folder)) return { pins: 0, pods: 0 };
-    if (fileSystemOf(folder) !== FileSystem.BPF) {
+    if (!isInBpffs(folder)) {
       throw new EbpfError("BpffsUnavailable", `Cannot clean ${folder}: it is not in a bpffs`);
     }
     using _claim = claimNode(folder);

@@ -44,14 +44,15 @@ export class Pins {
   /** Makes the folders. @throws EbpfError BpffsUnavailable */
   prepare(): void {
     during("bpffs", () => {
-      makeFolder(this.folder);
-      if (fileSystemOf(this.folder) !== FileSystem.BPF) {
+      if (!isInBpffs(this.folder)) {
         throw new EbpfError(
           "BpffsUnavailable",
           `Cannot pin below ${this.folder}: it is not in a bpffs`,
         );
       }
-      for (const path of [this.#root, this.maps, this.pods, this.sys]) makeFolder(path);
+      for (const path of [this.folder, this.#root, this.maps, this.pods, this.sys]) {
+        makeFolder(path);
+      }
     });
   }
 
@@ -107,6 +108,12 @@ export function namesIn(path: string): string[] {
     if (error instanceof BpfError && error.errno === "ENOENT") return [];
     throw error;
   }
+}
+
+/** A folder, or one that is still to be made: other file systems say no more than that it cannot be. */
+export function isInBpffs(folder: string): boolean {
+  const there = fileExists(folder) ? folder : folder.replace(/\/[^/]*$/, "") || "/";
+  return fileExists(there) && fileSystemOf(there) === FileSystem.BPF;
 }
 
 /** With its parent existing; no error where it is there. */
