@@ -109,7 +109,10 @@ async function run(invocation: Invocation): Promise<number> {
   }
 }
 
-async function main(args: readonly string[]): Promise<number> {
+async function main(given: readonly string[]): Promise<number> {
+  // Somebody who types the name alone wants to know what this is, not to work on their current cluster.
+  const looking = given.length === 0 && Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
+  const args = looking ? ["--help"] : given;
   const line = parseCommandLine(args, (name) => Deno.env.get(name));
   switch (line.kind) {
     case "run":

@@ -57,6 +57,16 @@ Deno.test("unknown flag, bad duration, bad address: all problems at once, exit c
   assert.equal(problems.length, 5, stderr);
 });
 
+Deno.test("the name alone, typed on a terminal, prints the help and works on no cluster", async () => {
+  await using dir = await temporaryDir("terminal");
+  const typed = [...controllerCommand()].map((word) => `'${word}'`).join(" ");
+  const env = { ...cache(), KUBECONFIG: await kubeconfig(dir.path), HOME: dir.path };
+  // Its own terminal, on which it types that line.
+  const { code, stdout } = await run("script", ["-qec", typed, "/dev/null"], { env });
+  assert.equal(code, 0, stdout);
+  assert.match(stdout, /^Usage: podconfigmap-controller/);
+});
+
 Deno.test("no command that exists: says which there are, exit code 2", async () => {
   const { code, stderr } = await program(["contoller"]);
   assert.equal(code, 2);
