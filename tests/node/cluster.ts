@@ -41,8 +41,14 @@ const CONFIGS = `/apis/podconfig.example.com/v1alpha1/namespaces/${TEAM}/podconf
 const CONFIG = "guard";
 const POLL = { timeoutMs: TIMEOUT_MS, everyMs: 250 };
 
+/** Paths of archives. */
+export interface Images {
+  readonly shipped: string;
+  readonly otherPins: string;
+}
+
 /** The image as it ships, and one of the same program that pins under another version, both at once. */
-export async function buildImages(folder: string): Promise<{ shipped: string; otherPins: string }> {
+export async function buildImages(folder: string): Promise<Images> {
   const shipped = `${folder}/shipped.tar`;
   const otherPins = `${folder}/other-pins.tar`;
   const sources = `${folder}/other`;

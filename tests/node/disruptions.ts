@@ -128,15 +128,14 @@ export async function nodeReboots(scene: Scene): Promise<Scene> {
 export async function isUninstalled(scene: Scene, version: string): Promise<void> {
   const { vm } = scene;
   await using ports = await watchPorts(scene);
-  await ports.until("open", "open");
-  assert.equal(ports.state("shut"), "blocked");
+  await ports.until("shut", "blocked");
   await cleanUp(vm, version);
   await ports.until("shut", "open");
   await untilNothingIsHeld(vm);
   assert.equal(await vm.shell(`ls -d ${BPFFS} 2>/dev/null || true`), "", "its folder");
   const root = new URL("../../deploy/", import.meta.url).pathname;
   for (const folder of ["agent", "policies/agent"]) {
-    await vm.kubectl("delete", "--timeout=120s", "-k", `${root}${folder}`);
+    await vm.kubectl("delete", "--ignore-not-found", "--timeout=120s", "-k", `${root}${folder}`);
   }
   const left = await vm.kubectl("get", "namespaces", "-o", "name");
   assert.doesNotMatch(left, new RegExp(`/${AGENTS}$`, "m"));

@@ -5,7 +5,15 @@
 import { systemClock } from "../../src/lib/clock.ts";
 import { temporaryDir } from "../support/processes.ts";
 import { testNeeding } from "../support/requirements.ts";
-import { AGENTS, buildImages, createConfig, install, OTHER_PINS, SHIPPED } from "./cluster.ts";
+import {
+  AGENTS,
+  buildImages,
+  createConfig,
+  type Images,
+  install,
+  OTHER_PINS,
+  SHIPPED,
+} from "./cluster.ts";
 import { agentIsKilled, isExchanged, isUninstalled, nodeReboots } from "./disruptions.ts";
 import {
   configGoes,
@@ -17,19 +25,19 @@ import {
   portsAreReal,
   report,
 } from "./steps.ts";
-import { Vm } from "./vm.ts";
+import { type CgroupDriver, Vm } from "./vm.ts";
 
 const needs = ["NODE_VM", "KUBEBUILDER_ASSETS", "DENORT_BIN", "buildah"] as const;
 
 type Step = <T>(name: string, run: () => Promise<T>) => Promise<T>;
 
 /** Steps build on each other: the first failure ends it, with what the node has to say. */
-function steps(t: Deno.TestContext, vm: Vm): Step {
+function steps(t: Deno.TestContext, vm: Vm, driver: CgroupDriver): Step {
   return async (name, run) => {
     const begin = systemClock.monotonic();
     let result: { value: Awaited<ReturnType<typeof run>> } | undefined;
     await t.step({
-      name,
+      name: `${driver}: ${name}`,
       fn: async () => {
         result = { value: await run() };
         report(`"${name}" took ${Math.round((systemClock.monotonic() - begin) / 1000)} s`);
@@ -55,39 +63,56 @@ async function stateOf(vm: Vm): Promise<string> {
 
 testNeeding({
   needs,
-  name: "a real node",
+  name: "the shipped image and manifests on a real node",
   async fn(t) {
     await using dir = await temporaryDir("node-images");
     const images = await buildImages(dir.path);
-    await using vm = await Vm.start();
-    const step = steps(t, vm);
-    await step("the image is imported, Deployment and DaemonSet become ready", async () => {
-      await vm.loadImage(images.shipped);
-      await install(vm, SHIPPED);
-    });
-    await step("the agent is no root, and its self-test is content", () => isRestricted(vm));
-    const scene = await step("a Pod with the gate is ready once its rules hold", () => {
-      return podStarts(vm);
-    });
-    await step("a blocked port is closed, an allowed one open", () => portsAreReal(scene));
-    await step("system calls are counted exactly", () => countsAreReal(scene));
-    await step("the kernel follows the config", () => kernelFollows(scene));
-    await step("the kernel follows the Pod", () => podGoes(scene));
-    await step("an agent is killed: blocked stays blocked, the next one adopts", () => {
-      return agentIsKilled(scene);
-    });
-    await step("an upgrade to another layout of pins lets nothing through", async () => {
-      await vm.loadImage(images.otherPins);
-      await isExchanged(scene, OTHER_PINS, "v2");
-    });
-    await step("nor does the way back", () => isExchanged(scene, SHIPPED, "v1"));
-    const after = await step("after a reboot rules hold before the agent is ready", () => {
-      return nodeReboots(scene);
-    });
-    await step("without the config nothing is left", () => configGoes(after));
-    await createConfig(vm);
-    await step("uninstalled as documented, nothing is left on the node", () => {
-      return isUninstalled(after, SHIPPED);
-    });
+    await systemd(t, images);
+    await cgroupfs(t, images);
   },
 });
+
+async function installed(step: Step, vm: Vm, images: Images): Promise<void> {
+  await step("the image is imported, Deployment and DaemonSet become ready", async () => {
+    await vm.loadImage(images.shipped);
+    await install(vm, SHIPPED);
+  });
+}
+
+async function systemd(t: Deno.TestContext, images: Images): Promise<void> {
+  await using vm = await Vm.start("systemd");
+  const step = steps(t, vm, "systemd");
+  await installed(step, vm, images);
+  await step("the agent is no root, and its self-test is content", () => isRestricted(vm));
+  const scene = await step("a Pod with the gate is ready once its rules hold", () => podStarts(vm));
+  await step("a blocked port is closed, an allowed one open", () => portsAreReal(scene));
+  await step("system calls are counted exactly", () => countsAreReal(scene));
+  await step("the kernel follows the config", () => kernelFollows(scene));
+  await step("the kernel follows the Pod", () => podGoes(scene));
+  await step("an agent is killed: blocked stays blocked, the next one adopts", () => {
+    return agentIsKilled(scene);
+  });
+  await step("an upgrade to another layout of pins lets nothing through", async () => {
+    await vm.loadImage(images.otherPins);
+    await isExchanged(scene, OTHER_PINS, "v2");
+  });
+  await step("nor does the way back", () => isExchanged(scene, SHIPPED, "v1"));
+  const after = await step("after a reboot rules hold before the agent is ready", () => {
+    return nodeReboots(scene);
+  });
+  await step("without the config nothing is left", () => configGoes(after));
+}
+
+async function cgroupfs(t: Deno.TestContext, images: Images): Promise<void> {
+  await using vm = await Vm.start("cgroupfs");
+  const step = steps(t, vm, "cgroupfs");
+  await installed(step, vm, images);
+  const scene = await step("a Pod with the gate is ready once its rules hold", () => podStarts(vm));
+  await step("a blocked port is closed, an allowed one open", () => portsAreReal(scene));
+  await step("system calls are counted exactly", () => countsAreReal(scene));
+  await step("without the config nothing is left", () => configGoes(scene));
+  await createConfig(vm);
+  await step("uninstalled as documented, nothing is left on the node", () => {
+    return isUninstalled(scene, SHIPPED);
+  });
+}

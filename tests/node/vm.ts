@@ -59,7 +59,8 @@ export class Vm implements AsyncDisposable {
   static async start(driver: CgroupDriver = "systemd"): Promise<Vm> {
     const scripts = Deno.env.get("NODE_VM");
     if (scripts === undefined) throw new Error("Cannot start a node: NODE_VM is not set");
-    const home = await Deno.makeTempDir({ prefix: "node-" });
+    // Not in the folder of the run: interrupted, that goes at once, and with it what down.sh goes by.
+    const home = await Deno.makeTempDir({ dir: "/tmp", prefix: "podconfigmap-node-" });
     const vm = new Vm(scripts, home, driver === "systemd" ? [] : ["-g", driver]);
     try {
       await vm.#up();

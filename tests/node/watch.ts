@@ -6,7 +6,7 @@ import type { Vm } from "./vm.ts";
 
 const SCRIPT = new URL("watch.pl", import.meta.url);
 const PLACE = "/run/podconfigmap-watch.pl";
-const TIMEOUT_MS = 90_000;
+const TIMEOUT_MS = 180_000;
 
 interface Sighting {
   readonly name: string;
