@@ -1,7 +1,9 @@
 /** `validate`: checks PodConfigMapConfig manifests offline, with every problem and its field path. */
 import { decodePcmc, formatProblem, type Problem } from "../api/decode.ts";
 import { API_GROUP, API_GROUP_VERSION, PCMC_KIND } from "../api/well_known.ts";
+import type { PcmcSpec } from "../api/spec_schema.ts";
 import { compileSpec } from "../domain/compiled_spec.ts";
+import { ARCHITECTURES, syscallTable } from "../domain/syscall_table.ts";
 import type { OptionsOf } from "../ops/options/table.ts";
 import { type Manifest, ManifestError, metadataProblems, readManifests } from "./manifests.ts";
 import { EXIT, type Shell } from "./shell.ts";
@@ -55,7 +57,22 @@ function check(manifest: Manifest): Finding {
     problems.push(...metadataProblems(manifest));
   }
   const result = problems.length === 0 ? "valid" : "invalid";
-  return { ...about, result, problems, warnings: decoded.warnings };
+  const unknown = decoded.ok ? unknownSyscalls(decoded.value.spec) : [];
+  return { ...about, result, problems, warnings: [...decoded.warnings, ...unknown] };
+}
+
+/** No error: the node's kernel and architecture decide, and its Pods' conditions say so. */
+function unknownSyscalls({ ebpfConfig }: PcmcSpec): Problem[] {
+  const names = ebpfConfig?.syscallMonitoring?.syscallNames ?? [];
+  const tables = ARCHITECTURES.map(syscallTable);
+  return names.flatMap((name, index) =>
+    tables.some((table) => table.number(name) !== undefined) ? [] : [{
+      path: `spec.ebpfConfig.syscallMonitoring.syscallNames[${index}]`,
+      message: `no system call of ${ARCHITECTURES.join(" or ")} has the name ${
+        JSON.stringify(name)
+      }`,
+    }]
+  );
 }
 
 const COLOURS = { valid: "\x1b[32m", invalid: "\x1b[31m", skipped: "\x1b[2m" } as const;

@@ -36,6 +36,22 @@ Deno.test("a valid config is valid, with CRLF and a byte order mark, too", async
   }
 });
 
+Deno.test("a system call that no architecture has is valid, with a warning that names it", async () => {
+  const names = '["read", "nosuchcall", "open"]';
+  const spec =
+    `spec: { ebpfConfig: { syscallMonitoring: { enabled: true, syscallNames: ${names} } } }`;
+  const { code, out } = await validated({
+    "a.yaml": VALID.replace("spec: { labelsToInclude: [app] }", spec),
+  });
+  assert.equal(code, 0);
+  const warnings = out.split("\n").filter((line) => line.includes("warning"));
+  // `open` is a call of x86_64 alone.
+  assert.deepEqual(warnings, [
+    "  warning: spec.ebpfConfig.syscallMonitoring.syscallNames[1]: no system call of x86_64 or " +
+    'aarch64 has the name "nosuchcall"',
+  ]);
+});
+
 Deno.test("a name that Kubernetes refuses is invalid", async () => {
   for (const name of ["Facts", "a_b", "caf\u00e9", "-a", "a..b", "a".repeat(254)]) {
     const { code, out } = await validated({ "a.yaml": VALID.replace("facts", `"${name}"`) });
