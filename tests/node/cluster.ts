@@ -220,8 +220,8 @@ export async function pidOf(vm: Vm, pod: KubeObject): Promise<number> {
 }
 
 /** Lines of the agent's /metrics of that name, by their labels. */
-export async function metrics(vm: Vm, name: string): Promise<Map<string, number>> {
-  const text = await vm.shell("wget -qO- http://127.0.0.1:9808/metrics");
+export async function metrics(vm: Vm, name: string, port = 9808): Promise<Map<string, number>> {
+  const text = await vm.shell(`wget -qO- http://127.0.0.1:${port}/metrics`);
   const lines = text.matchAll(/^podconfigmap_controller_(\w+)\{(.*)\} (\S+)$/gm);
   return new Map(
     [...lines].filter(([, one]) => one === name)

@@ -15,6 +15,7 @@ import {
   SHIPPED,
 } from "./cluster.ts";
 import { agentIsKilled, isExchanged, isUninstalled, nodeReboots } from "./disruptions.ts";
+import { leaderChanges } from "./leader_change.ts";
 import {
   configGoes,
   countsAreReal,
@@ -114,5 +115,8 @@ async function cgroupfs(t: Deno.TestContext, images: Images): Promise<void> {
   await createConfig(vm);
   await step("uninstalled as documented, nothing is left on the node", () => {
     return isUninstalled(scene, SHIPPED);
+  });
+  await step("run: the kernel follows the leader, on the node and to another", () => {
+    return leaderChanges(scene, SHIPPED);
   });
 }

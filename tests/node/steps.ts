@@ -31,7 +31,7 @@ import { Watch } from "./watch.ts";
 /** Said of hardware: within 1 s. The machine is emulated, and shares its processors. */
 const FOLLOWS_WITHIN_MS = 20_000;
 const POLL = { timeoutMs: 90_000, everyMs: 500 };
-const APPLIED = "podconfig.example.com/EbpfApplied";
+export const APPLIED = "podconfig.example.com/EbpfApplied";
 /** CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF. */
 const CAPABILITIES = (1n << 12n) | (1n << 38n) | (1n << 39n);
 
@@ -48,7 +48,7 @@ export interface Scene {
 }
 
 /** Reports how long it took, and holds it to a bound that also an emulated machine keeps. */
-function follows(what: string, begin: number, at: number): void {
+export function follows(what: string, begin: number, at: number): void {
   // Seen before the API server's answer was here: at once.
   const ms = Math.max(0, Math.round(at - begin));
   report(`${what}: ${ms} ms`);
