@@ -17,34 +17,39 @@ import { machineArchitecture, processIdentity } from "../ops/identity.ts";
 import type { InvocationOf } from "../ops/options/parse.ts";
 import type { Metrics } from "../ops/metrics/metrics.ts";
 import type { OptionsOf } from "../ops/options/table.ts";
-import { connectCluster, createMetrics, logStart, runServing } from "./long_running.ts";
+import { createMetrics, runServing, withCluster } from "./long_running.ts";
 import { EXIT, type Shell } from "./shell.ts";
 
-export async function agent(
+export function agent(
   invocation: InvocationOf<"agent">,
   shell: Shell,
   signal: AbortSignal,
 ): Promise<number> {
   const { options } = invocation;
-  const log = logStart(invocation);
-  const clients = await connectCluster(invocation, shell, log);
-  if (typeof clients === "number") return clients;
-  using _clients = clients;
-  using monitor = new EventLoopMonitor(systemClock);
-  const metrics = createMetrics(monitor);
-  const dependencies = agentDependencies({ options, role: "agent", shell, clients, metrics, log });
-  if (dependencies === undefined) return EXIT.failed;
-  const node = new NodeAgent(dependencies);
-  log.info("Working for a node", { node: dependencies.settings.nodeName });
-  const { healthz, readyz } = agentChecks(node);
-  return await runServing({
-    work: { name: "agent", run: (stop) => node.run(stop) },
-    address: options.metricsAddress,
-    metrics,
-    healthz: () => [eventLoopCheck(monitor), ...healthz()],
-    readyz,
-    signal,
-    log,
+  return withCluster(invocation, shell, async ({ log, clients }) => {
+    using monitor = new EventLoopMonitor(systemClock);
+    const metrics = createMetrics(monitor);
+    const dependencies = agentDependencies({
+      options,
+      role: "agent",
+      shell,
+      clients,
+      metrics,
+      log,
+    });
+    if (dependencies === undefined) return EXIT.failed;
+    const node = new NodeAgent(dependencies);
+    log.info("Working for a node", { node: dependencies.settings.nodeName });
+    const { healthz, readyz } = agentChecks(node);
+    return await runServing({
+      work: { name: "agent", run: (stop) => node.run(stop) },
+      address: options.metricsAddress,
+      metrics,
+      healthz: () => [eventLoopCheck(monitor), ...healthz()],
+      readyz,
+      signal,
+      log,
+    });
   });
 }
 

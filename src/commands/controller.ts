@@ -26,20 +26,20 @@ import type { Metrics } from "../ops/metrics/metrics.ts";
 import type { InvocationOf } from "../ops/options/parse.ts";
 import type { OptionsOf } from "../ops/options/table.ts";
 import { jsonCodec } from "../runtime/json_codec.ts";
-import { connectCluster, createMetrics, logStart, runServing } from "./long_running.ts";
+import { createMetrics, runServing, withCluster } from "./long_running.ts";
 import type { Shell } from "./shell.ts";
 
-export async function controller(
+export function controller(
   invocation: InvocationOf<"controller">,
   shell: Shell,
   signal: AbortSignal,
 ): Promise<number> {
   const { options } = invocation;
-  const log = logStart(invocation);
-  const clients = await connectCluster(invocation, shell, log);
-  if (typeof clients === "number") return clients;
-  using _clients = clients;
-  return await runController({ options, shell, signal, log, clients });
+  return withCluster(
+    invocation,
+    shell,
+    (parts) => runController({ options, shell, signal, ...parts }),
+  );
 }
 
 /** What the controller itself needs of its options; how to reach the cluster is decided before. */

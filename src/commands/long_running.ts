@@ -24,7 +24,7 @@ import { EXIT, type Shell } from "./shell.ts";
 type LongRunning = InvocationOf<"agent"> | InvocationOf<"controller"> | InvocationOf<"run">;
 
 /** The process' log, with its first line. */
-export function logStart(invocation: LongRunning): Logger {
+function logStart(invocation: LongRunning): Logger {
   const { command, options } = invocation;
   const log = createLogger({
     format: options.logFormat,
@@ -47,8 +47,23 @@ export function connectionOptions(
   };
 }
 
-/** Clients of the cluster; or, when it cannot be told which or how, the exit code, the reason being printed. */
-export async function connectCluster(
+/**
+ * Logs the start, and does `work` with clients of the cluster, which are closed at its end. When it cannot
+ * be told which cluster, or how, the reason is printed. @returns the exit code.
+ */
+export async function withCluster(
+  invocation: LongRunning,
+  shell: Shell,
+  work: (parts: { log: Logger; clients: Clients }) => Promise<number>,
+): Promise<number> {
+  const log = logStart(invocation);
+  const clients = await connectCluster(invocation, shell, log);
+  if (typeof clients === "number") return clients;
+  using _clients = clients;
+  return await work({ log, clients });
+}
+
+async function connectCluster(
   invocation: LongRunning,
   shell: Shell,
   log: Logger,

@@ -16,51 +16,49 @@ import type { InvocationOf } from "../ops/options/parse.ts";
 import type { OptionsOf } from "../ops/options/table.ts";
 import { agentChecks, agentDependencies } from "./agent.ts";
 import { controllerChecks, controllerDependencies } from "./controller.ts";
-import { connectCluster, createMetrics, logStart, runServing } from "./long_running.ts";
+import { createMetrics, runServing, withCluster } from "./long_running.ts";
 import { EXIT, type Shell } from "./shell.ts";
 
-export async function run(
+export function run(
   invocation: InvocationOf<"run">,
   shell: Shell,
   signal: AbortSignal,
 ): Promise<number> {
   const { options } = invocation;
-  const log = logStart(invocation);
-  const clients = await connectCluster(invocation, shell, log);
-  if (typeof clients === "number") return clients;
-  using _clients = clients;
-  using monitor = new EventLoopMonitor(systemClock);
-  const metrics = createMetrics(monitor);
-  const parts = { options, role: "leader", shell, clients, metrics, log } as const;
-  const dependencies = agentDependencies(parts);
-  if (dependencies === undefined) return EXIT.failed;
-  const { identity, nodeName } = dependencies.settings;
-  const node = new LeaderAgent({ dependencies, lease: leaseAt(options, clients, identity) });
-  const manager = new Manager({
-    ...controllerDependencies({
-      options: { ...options, agentNamespace: "" },
-      identity,
-      log,
-      clients,
+  return withCluster(invocation, shell, async ({ log, clients }) => {
+    using monitor = new EventLoopMonitor(systemClock);
+    const metrics = createMetrics(monitor);
+    const parts = { options, role: "leader", shell, clients, metrics, log } as const;
+    const dependencies = agentDependencies(parts);
+    if (dependencies === undefined) return EXIT.failed;
+    const { identity, nodeName } = dependencies.settings;
+    const node = new LeaderAgent({ dependencies, lease: leaseAt(options, clients, identity) });
+    const manager = new Manager({
+      ...controllerDependencies({
+        options: { ...options, agentNamespace: "" },
+        identity,
+        log,
+        clients,
+        metrics,
+      }),
+      service: node,
+    });
+    log.info("Working for a node while leading", { node: nodeName });
+    const controller = controllerChecks(manager, options.renewDeadlineMs);
+    // The node's watches beside the controller's own of the same resources.
+    const agent = agentChecks(node, " of the node");
+    return await runServing({
+      work: {
+        name: "controller and node",
+        run: async (stop) => void await Promise.all([manager.run(stop), node.run(stop)]),
+      },
+      address: options.metricsAddress,
       metrics,
-    }),
-    service: node,
-  });
-  log.info("Working for a node while leading", { node: nodeName });
-  const controller = controllerChecks(manager, options.renewDeadlineMs);
-  // The node's watches beside the controller's own of the same resources.
-  const agent = agentChecks(node, " of the node");
-  return await runServing({
-    work: {
-      name: "controller and node",
-      run: async (stop) => void await Promise.all([manager.run(stop), node.run(stop)]),
-    },
-    address: options.metricsAddress,
-    metrics,
-    healthz: () => [eventLoopCheck(monitor), ...controller.healthz(), ...agent.healthz()],
-    readyz: () => [...controller.readyz(), ...agent.readyz()],
-    signal,
-    log,
+      healthz: () => [eventLoopCheck(monitor), ...controller.healthz(), ...agent.healthz()],
+      readyz: () => [...controller.readyz(), ...agent.readyz()],
+      signal,
+      log,
+    });
   });
 }
 

@@ -21,16 +21,22 @@ async function withWorld(play: (world: RunWorld) => Promise<void>): Promise<void
 
 const applied = (world: RunWorld, node: string) => world.node(node).leftovers.length === 3;
 
+/** c-1 leads on node-1, whose Pods have their rules; c-2 stands by on `node`. */
+async function leaderAndStandby(world: RunWorld, node: string) {
+  const first = world.start("c-1", "node-1");
+  await world.until("applied", () => applied(world, "node-1"));
+  const second = world.start("c-2", node);
+  await world.clock.advance(5_000);
+  return { first, second };
+}
+
 Deno.test("run: the leader serves its own node, and says so of the others", () =>
   withWorld(async (world) => {
     world.pod("a", "node-1");
     world.pod("b", "node-2");
     world.pod("gate", "node-2", { gated: true, app: "other" });
     world.pod("free", "node-2", { app: "other" });
-    const first = world.start("c-1", "node-1");
-    await world.until("applied", () => applied(world, "node-1"));
-    world.start("c-2", "node-2");
-    await world.clock.advance(5_000);
+    const { first } = await leaderAndStandby(world, "node-2");
     assert.equal(first.agent.ready, true);
     assert.deepEqual(["a", "b"].map((pod) => world.ebpfStatus(pod)), ["applied", "unserved"]);
     assert.equal(world.condition("a")?.reason, "Applied");
@@ -51,10 +57,7 @@ Deno.test("run: the leader serves its own node, and says so of the others", () =
 Deno.test("run: a new leader of the same node adopts what is there, and nothing is written twice", () =>
   withWorld(async (world) => {
     const uid = world.pod("a", "node-1");
-    const first = world.start("c-1", "node-1");
-    await world.until("applied", () => applied(world, "node-1"));
-    const second = world.start("c-2", "node-1");
-    await world.clock.advance(5_000);
+    const { first, second } = await leaderAndStandby(world, "node-1");
     world.node("node-1").call(uid, READ, 100);
     await world.clock.advance(2_000);
     assert.equal(first.tally.calls.get("ns/a read"), 100);
@@ -81,10 +84,7 @@ Deno.test("run: leadership goes to another node in order, and the programs with 
   withWorld(async (world) => {
     world.pod("a", "node-1");
     world.pod("b", "node-2");
-    const first = world.start("c-1", "node-1");
-    await world.until("applied", () => applied(world, "node-1"));
-    world.start("c-2", "node-2");
-    await world.clock.advance(5_000);
+    const { first } = await leaderAndStandby(world, "node-2");
     first.terminate();
     await world.until("the other node leads", () => world.leadingNode === "node-2");
     await world.clock.advance(1_000);
@@ -102,10 +102,7 @@ Deno.test("run: leadership goes to another node in order, and the programs with 
 Deno.test("run: after a crash rules hold; a process that starts there takes them down once another node leads", () =>
   withWorld(async (world) => {
     world.pod("a", "node-1");
-    const first = world.start("c-1", "node-1");
-    await world.until("applied", () => applied(world, "node-1"));
-    world.start("c-2", "node-2");
-    await world.clock.advance(5_000);
+    const { first } = await leaderAndStandby(world, "node-2");
     world.crash(first);
     await world.until("the other node leads", () => world.leadingNode === "node-2");
     await world.clock.advance(10_000);
@@ -118,10 +115,7 @@ Deno.test("run: after a crash rules hold; a process that starts there takes them
 Deno.test("run: a leader that crashes and comes back before its lease ends goes on with what it finds", () =>
   withWorld(async (world) => {
     world.pod("a", "node-1");
-    const first = world.start("c-1", "node-1");
-    await world.until("applied", () => applied(world, "node-1"));
-    world.start("c-2", "node-2");
-    await world.clock.advance(5_000);
+    const { first } = await leaderAndStandby(world, "node-2");
     world.steps.length = 0;
     world.crash(first);
     const again = world.start("c-1", "node-1");
@@ -132,10 +126,7 @@ Deno.test("run: a leader that crashes and comes back before its lease ends goes 
 Deno.test("run: a leader cut off keeps its rules while it cannot know, and takes them down once it does", () =>
   withWorld(async (world) => {
     world.pod("a", "node-1");
-    const first = world.start("c-1", "node-1");
-    await world.until("applied", () => applied(world, "node-1"));
-    world.start("c-2", "node-2");
-    await world.clock.advance(5_000);
+    const { first } = await leaderAndStandby(world, "node-2");
     first.connection.cut();
     await world.until("the other node leads", () => world.leadingNode === "node-2");
     await world.clock.advance(30_000);
@@ -149,10 +140,7 @@ Deno.test("run: a leader cut off keeps its rules while it cannot know, and takes
 Deno.test("run: a leader that stood still past its lease wakes, writes nothing, and takes its programs down", () =>
   withWorld(async (world) => {
     world.pod("a", "node-1");
-    const first = world.start("c-1", "node-1");
-    await world.until("applied", () => applied(world, "node-1"));
-    world.start("c-2", "node-2");
-    await world.clock.advance(5_000);
+    const { first } = await leaderAndStandby(world, "node-2");
     first.process.pause();
     await world.until("the other node leads", () => world.leadingNode === "node-2");
     await world.until("it says so", () => world.condition("a")?.reason === "NodeUnserved");
@@ -168,10 +156,7 @@ Deno.test("run: a leader that stood still past its lease wakes, writes nothing, 
 Deno.test("run: while a leader that stood still holds the node, the next one of that node waits, and rules hold", () =>
   withWorld(async (world) => {
     world.pod("a", "node-1");
-    const first = world.start("c-1", "node-1");
-    await world.until("applied", () => applied(world, "node-1"));
-    const second = world.start("c-2", "node-1");
-    await world.clock.advance(5_000);
+    const { first, second } = await leaderAndStandby(world, "node-1");
     first.process.pause();
     await world.until("the other leads", () => second.manager.leading);
     await world.clock.advance(10_000);
