@@ -81,6 +81,10 @@ function classifyApiError(error: KubeApiError): Verdict {
     case 403:
       return classifyForbidden(error, minDelayMs);
     case 404:
+      // Of what was to be created: its namespace is gone, and the events that say so are on their way.
+      if (error.details.kind === "namespaces") {
+        return { kind: "drop", errorType: "namespace_terminating" };
+      }
       // Deleted a moment ago, as by the garbage collector: the event is on its way.
       return retry("not_found", "fast", minDelayMs);
     case 409:

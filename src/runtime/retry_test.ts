@@ -12,6 +12,7 @@ const causes = (...list: { reason?: string; field?: string; message?: string }[]
 
 const TABLE: [name: string, error: unknown, verdict: string][] = [
   ["namespace terminating", api(403, causes({ reason: "NamespaceTerminating" })), "drop"],
+  ["namespace gone", api(404, { details: { kind: "namespaces", causes: [] } }), "drop"],
   ["quota", api(403, { message: "forbidden: exceeded quota: q, requested: count=1" }), "backoff"],
   ["missing role", api(403, { reason: "Forbidden" }), "slow"],
   [
