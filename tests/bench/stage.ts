@@ -5,7 +5,7 @@
 import { sleep, systemClock } from "../../src/lib/clock.ts";
 import { type Clients, createClients } from "../../src/kube/clients.ts";
 import type { JsonObject, JsonValue } from "../../src/runtime/ports/rest.ts";
-import { type AuditEntry, WRITE_VERBS } from "../support/audit_log.ts";
+import { type AuditEntry, type AuditMark, WRITE_VERBS } from "../support/audit_log.ts";
 import { type ControlPlane, startControlPlane } from "../support/control_plane.ts";
 import {
   CONTROLLER_USER,
@@ -172,7 +172,7 @@ export class Stage implements AsyncDisposable {
   }
 
   /** Writes of the controller since `mark`, leases aside. */
-  controllerWrites(mark: number): Promise<AuditEntry[]> {
+  controllerWrites(mark: AuditMark): Promise<AuditEntry[]> {
     const filter = { user: CONTROLLER_USER, verbs: WRITE_VERBS, notResources: ["leases"] };
     return this.plane.auditLog.entries(filter, mark);
   }

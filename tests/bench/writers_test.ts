@@ -15,6 +15,9 @@ testNeeding({
       ...["create", "clusterrolebinding", "bench", "--clusterrole=cluster-admin"],
       "--serviceaccount=bench-0:default",
     );
+    await plane.untilAllowed("system:serviceaccount:bench-0:default", {
+      ...{ verb: "create", resource: "pods", namespace: "bench-0" },
+    });
     const token = await plane.serviceAccountToken("bench-0", "default");
     const { url, caCertificate } = plane;
     using clients = createClients(connectionTo({ url, caCertificate, token }));

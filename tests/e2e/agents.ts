@@ -31,6 +31,7 @@ export async function installAgents(plane: ControlPlane): Promise<void> {
     const manifests = await kustomize(plane, folder);
     await plane.apply(documents(manifests.filter(({ kind }) => kind !== "DaemonSet")));
   }
+  await plane.untilAllowed(AGENT_USER, { verb: "list", resource: "pods", namespace: "" });
 }
 
 /** A token as the kubelet asks for it: bound to the agent's Pod, and so to its node. */
@@ -81,7 +82,7 @@ export const AGENTS: Behaviour[] = [{
       const warnings = items.filter(({ reason }: Strings) => reason === "EbpfNotApplied");
       assert.equal(warnings.length, 1);
       return warnings[0].series?.count === 2;
-    }, { timeoutMs: 100_000, everyMs: 500 });
+    }, { timeoutMs: 150_000, everyMs: 500 });
     assert.equal(await said(at, "there"), "nothing");
     assert.equal((await agent.stop()).code, 0, await agent.tail());
   },
@@ -114,5 +115,5 @@ async function untilSaid(at: Namespace, pod: string, expected: RegExp, agent: Ru
     const what = await said(at, pod);
     if (expected.test(what)) return true;
     throw new Error(`it says ${what}\n${await agent.tail()}`);
-  }, { timeoutMs: 60_000 });
+  });
 }

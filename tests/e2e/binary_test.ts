@@ -44,7 +44,7 @@ testNeeding({
       env: { TMPDIR: dir.path },
       logFile: `${dir.path}/log`,
     });
-    await demo.logLine("The story is told", { timeoutMs: 60_000 });
+    await demo.logLine("The story is told", { timeoutMs: 120_000 });
     const { code, signal } = await demo.stop();
     assert.deepEqual({ code, signal }, { code: 0, signal: null });
     assert.deepEqual([...Deno.readDirSync(dir.path)].map((entry) => entry.name), ["log"]);

@@ -144,7 +144,7 @@ testNeeding({
       spec: { labelsToInclude: ["tier"] },
     };
     assert.match(await kubectl(JSON.stringify(pcmc), "apply", "-f", "-"), /created/);
-    await kubectl("", "wait", "--for=condition=Ready", "--timeout=20s", "pcmc/mine");
+    await kubectl("", "wait", "--for=condition=Ready", "--timeout=60s", "pcmc/mine");
     await kubectl("", "label", "pod", "web-1", "tier=front");
     const read = () =>
       kubectl(

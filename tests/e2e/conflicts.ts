@@ -93,7 +93,7 @@ export const CONFLICTS: Behaviour[] = [{
     const found = await eventually("the Event has a series", async () => {
       const found = await events(at);
       return found.some(({ series }) => series !== undefined) && found;
-    }, { timeoutMs: 90_000, everyMs: 500 });
+    }, { timeoutMs: 150_000, everyMs: 500 });
     assert.deepEqual(found.map(({ reason, series }) => [reason, series?.count]), [[
       "NameConflict",
       2,

@@ -62,7 +62,11 @@ testNeeding({
 });
 
 async function inUse(t: Deno.TestContext, stage: Stage): Promise<void> {
-  await using controller = await stage.start("controller-1");
+  // Stopped for a moment on purpose, on a machine that is busy: that is not to cost it the lease.
+  await using controller = await stage.start("controller-1", {
+    LEADER_ELECTION_LEASE_DURATION: "60s",
+    LEADER_ELECTION_RENEW_DEADLINE: "50s",
+  });
   await controller.ready();
   const leftovers = await leaveSomeBehind(stage, controller);
   await sideBySide(t, stage, [

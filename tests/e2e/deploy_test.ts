@@ -3,7 +3,7 @@ import { posix } from "node:path";
 import { parse } from "yaml";
 import { NEEDED } from "../../src/agent/adapters/capabilities.ts";
 import { AGENT_LABELS } from "../../src/api/well_known.ts";
-import { type ControlPlane, startControlPlane } from "../support/control_plane.ts";
+import { type Access, type ControlPlane, startControlPlane } from "../support/control_plane.ts";
 import { eventually } from "../support/eventually.ts";
 import { identify, parseManifests } from "../support/manifests.ts";
 import { temporaryDir } from "../support/processes.ts";
@@ -16,15 +16,6 @@ const COMPONENTS = ["ebpf-namespaces", "priority-class", "protect-config-maps", 
 const LEFTOVER_KINDS =
   "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings";
 const LOCK = "podconfigmap-controller-lock";
-
-interface Access {
-  verb: string;
-  group?: string;
-  resource: string;
-  subresource?: string;
-  name?: string;
-  namespace: string;
-}
 
 /** Every request the controller makes, in the namespaces it serves and in its own. */
 function needed(served: string, home: string): Access[] {
@@ -346,20 +337,10 @@ async function allowed(
   accesses: readonly Access[],
   account = "podconfigmap-controller",
 ): Promise<Access[]> {
+  const user = `system:serviceaccount:${home}:${account}`;
   const granted: Access[] = [];
   for (const access of accesses) {
-    const review = await plane.expect(
-      "POST",
-      "/apis/authorization.k8s.io/v1/subjectaccessreviews",
-      {
-        spec: {
-          user: `system:serviceaccount:${home}:${account}`,
-          groups: ["system:serviceaccounts", `system:serviceaccounts:${home}`],
-          resourceAttributes: access,
-        },
-      },
-    );
-    if (review.status.allowed) granted.push(access);
+    if (await plane.allows(user, access)) granted.push(access);
   }
   return granted;
 }

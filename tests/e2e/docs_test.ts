@@ -84,7 +84,7 @@ async function demo(command: string, dir: string): Promise<void> {
   });
   const group = ["--", `-${process.pid}`];
   try {
-    await process.logLine("kubectl --server", { timeoutMs: 60_000 });
+    await process.logLine("kubectl --server", { timeoutMs: 120_000 });
   } finally {
     await run("kill", ["-INT", ...group]);
     await process.status;

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { parse } from "yaml";
 import { type ControlPlane, startControlPlane } from "../support/control_plane.ts";
+import { eventually } from "../support/eventually.ts";
 import { identify, kustomize, type Manifest, parseManifests } from "../support/manifests.ts";
 import { output, run, temporaryDir } from "../support/processes.ts";
 import { testNeeding } from "../support/requirements.ts";
@@ -256,7 +257,11 @@ async function lifeCycle(plane: ControlPlane): Promise<void> {
   await plane.kubectl("label", "ns", HOME, "pod-security.kubernetes.io/enforce=restricted");
 
   await helm("install", "pcmc", await olderChart(dir.path), "--set=agents.enabled=true");
-  await plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", `crd/${CRD}`);
+  await plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", `crd/${CRD}`);
+  // Established is a moment before served.
+  await eventually("PodConfigMapConfigs are served", async () => {
+    return (await plane.request("GET", `/apis/podconfig.example.com/v1alpha1`)).status === 200;
+  });
   const config = { apiVersion: "podconfig.example.com/v1alpha1", kind: "PodConfigMapConfig" };
   await plane.apply(JSON.stringify({ ...config, metadata: { name: "kept" }, spec: {} }));
   assert.deepEqual(await templatesField(plane), undefined, "the older CRD does not have it");

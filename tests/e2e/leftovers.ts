@@ -5,6 +5,7 @@
  * before the other tests of its stage, and ends after them.
  */
 import assert from "node:assert/strict";
+import type { AuditMark } from "../support/audit_log.ts";
 import type { ControllerProcess } from "../support/controller.ts";
 import { eventually } from "../support/eventually.ts";
 import type { Namespace, Stage } from "./stage.ts";
@@ -16,8 +17,8 @@ const LEFT_MS = 60_000;
 
 export interface Leftovers {
   readonly at: Namespace;
-  /** Audit log position, before which nothing of this happened. */
-  readonly mark: number;
+  /** Before which nothing of this happened. */
+  readonly mark: AuditMark;
 }
 
 /** Two ConfigMaps without a Pod, which the garbage collector has no reason to remove. */
@@ -61,7 +62,7 @@ export const LEFTOVERS_NAME =
   "what the garbage collector leaves of a deleted Pod, the controller removes after 60 s";
 
 export async function leftoversGo({ at, mark }: Leftovers): Promise<void> {
-  for (const name of [NAME, RESTORED]) await at.untilNoConfigMap(name, { timeoutMs: 90_000 });
+  for (const name of [NAME, RESTORED]) await at.untilNoConfigMap(name, { timeoutMs: 150_000 });
   assert.ok(await at.configMap("keeper"), "it removed a ConfigMap of someone else");
   const deletions = await eventually("the audit log has the deletions", async () => {
     const found = (await at.writes(mark)).filter(({ verb }) => verb === "delete");

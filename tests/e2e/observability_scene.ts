@@ -9,6 +9,7 @@ import { controllerCommand, HOME_NAMESPACE } from "../support/controller.ts";
 import { eventually } from "../support/eventually.ts";
 import { documents, kustomize } from "../support/manifests.ts";
 import { freePort, RunningProcess } from "../support/processes.ts";
+import { AGENT_USER } from "./agents.ts";
 import {
   condition,
   type KubeObject,
@@ -199,6 +200,7 @@ export class AgentScene implements AsyncDisposable {
 async function installAgent({ plane }: Stage): Promise<void> {
   const manifests = await kustomize(plane, "deploy/agent");
   await plane.apply(documents(manifests.filter(({ kind }) => kind !== "DaemonSet")));
+  await plane.untilAllowed(AGENT_USER, { verb: "list", resource: "pods", namespace: "" });
 }
 
 async function startAgent({ plane }: Stage, sandbox: Sandbox): Promise<Target> {

@@ -74,7 +74,7 @@ export const PCMCS: Behaviour[] = [{
     // Now the controller knows of the Pod.
     await at.untilConfigMap("pod-web-from-first-cfg");
     await at.createPcmc("facts", {});
-    await kubectl("wait", "--for=condition=Ready", "--timeout=30s", "pcmc/facts");
+    await kubectl("wait", "--for=condition=Ready", "--timeout=60s", "pcmc/facts");
     await kubectl("wait", "--for=jsonpath={.status.observedGeneration}=1", "pcmc/facts");
     const [header = "", row = ""] = (await kubectl("get", "pcmc", "facts")).trimEnd().split("\n");
     assert.deepEqual(header.split(/\s+/), ["NAME", "READY", "PODS", "CONFIGMAPS", "EBPF", "AGE"]);

@@ -80,14 +80,19 @@ export const PODS: Behaviour[] = [{
     const { at } = await webWithFacts(stage, "collect");
     await at.deletePod("web");
     await at.untilNoConfigMap(NAME);
+    // Now the controller knows, too, and has done what it does about it.
+    await at.untilReady("facts", "True", ({ status }) => status?.matchedPods === 0);
     const filter = { verbs: ["delete"], resource: "configmaps" };
-    const deletions = (await at.plane.auditLog.entries(filter))
-      .filter(({ objectRef }) => objectRef?.namespace === at.name);
-    // It may ask more than once: the second time finds nothing.
-    assert.deepEqual(
-      [...new Set(deletions.map(({ user }) => user.username))],
-      ["system:serviceaccount:kube-system:generic-garbage-collector"],
-    );
+    await eventually("the garbage collector's deletion is the only one", async () => {
+      const deletions = (await at.plane.auditLog.entries(filter))
+        .filter(({ objectRef }) => objectRef?.namespace === at.name);
+      // It may ask more than once: the second time finds nothing.
+      assert.deepEqual(
+        [...new Set(deletions.map(({ user }) => user.username))],
+        ["system:serviceaccount:kube-system:generic-garbage-collector"],
+      );
+      return true;
+    });
   },
 }, {
   name: "a Pod recreated under its name keeps its ConfigMap, which moves to the new uid",

@@ -86,13 +86,16 @@ function statusPatches(plane: ControlPlane, client: Deno.HttpClient, token: stri
   };
 }
 
-/** Policies are at work a moment after they are made. */
+/**
+ * Policies are at work a moment after they are made. The first attempt that one is asked about is of a
+ * kind that may go through before that, and be made again.
+ */
 async function assertRefused(attempt: () => Promise<string>, message: string): Promise<void> {
   await eventually(`it is refused with "${message}"`, async () => {
     const answer = await attempt();
     if (answer.includes(`denied request: ${message}`)) return true;
     throw new Error(answer === "" ? "it went through" : answer);
-  }, { timeoutMs: 10_000 });
+  });
 }
 
 const assertAllowed = async (attempt: Promise<string>) => assert.equal(await attempt, "");
@@ -149,10 +152,10 @@ async function controller(plane: ControlPlane): Promise<void> {
     `the controller touches only ConfigMaps that it generates: shop/${name} is none`;
   const admin = as(plane);
   await assertAllowed(admin("create", "configmap", "settings", "--from-literal=a=b"));
-  await assertRefused(() => ours("delete", "configmap", "settings"), none("settings"));
   const change = ["patch", "configmap", "--type=merge"];
   const data = ["-p", '{"data":{"a":"c"}}'];
   await assertRefused(() => ours(...change, "settings", ...data), none("settings"));
+  await assertRefused(() => ours("delete", "configmap", "settings"), none("settings"));
   await assertRefused(
     () => create(ours, generated("web", "facts", { name: "settings-2" })),
     none("settings-2"),
@@ -232,7 +235,8 @@ async function ebpfNamespaces(plane: ControlPlane): Promise<void> {
   });
   const refusal =
     "ebpfConfig is not allowed in namespace shop: it has no label podconfig.example.com/ebpf=allowed";
-  await assertRefused(() => createFrom(plane, alice, pcmc("firewall", [22])), refusal);
+  const attempt: Person = (...args) => alice(...args, "--dry-run=server");
+  await assertRefused(() => createFrom(plane, attempt, pcmc("firewall", [22])), refusal);
   await assertAllowed(createFrom(plane, alice, { ...pcmc("plain", []), spec: {} }));
 
   const label = (value: string) =>

@@ -5,6 +5,9 @@ import { type ControllerProcess, HOME_NAMESPACE, LOCK_NAME } from "../support/co
 import { eventually } from "../support/eventually.ts";
 import { asWritten, controllerWrites, generated, type Namespace, type Stage } from "./stage.ts";
 
+const QUEUES = ["pod", "pcmc"].map((name) =>
+  `podconfigmap_controller_queue_depth{queue_name="${name}"}`
+);
 const ADDS = 'podconfigmap_controller_workqueue_adds_total{queue_name="pod"}';
 
 export async function replicas(
@@ -33,6 +36,12 @@ export async function replicas(
 
   await using second = await afterDowntime(t, stage, at);
   await t.step("a restart and resyncs of a world that is as wanted write nothing", async () => {
+    // It is as wanted once the status tells of what the steps before have changed.
+    await at.untilReady("facts", "True", ({ status }) => status?.configMaps === 2);
+    await eventually("it is at rest", async () => {
+      const depths = await Promise.all(QUEUES.map((queue) => second.metric(queue)));
+      return depths.every((depth) => depth === 0);
+    });
     await second.stop();
     await restartsWriteNothing(stage);
   });

@@ -33,9 +33,10 @@ export const SETTINGS: Behaviour[] = [{
       const found = await stage.plane.auditLog.entries(filter);
       return found.length >= 6 && found.map((entry) => Date.parse(entry.requestReceivedTimestamp));
     });
-    const gaps = renewals.slice(1).map((time, index) => time - (renewals[index] ?? 0)).sort();
-    const median = gaps[gaps.length >> 1] ?? 0;
-    assert.ok(median >= 190 && median < 600, `renewed every ${median} ms`);
+    const gaps = renewals.slice(1).map((time, index) => time - (renewals[index] ?? 0));
+    // A busy machine makes gaps longer; none of them is shorter.
+    const least = Math.min(...gaps);
+    assert.ok(least >= 190 && least < 600, `renewed every ${gaps} ms`);
     const lease = await stage.plane.expect("GET", path);
     assert.equal(lease.spec.leaseDurationSeconds, 7);
     assert.match(lease.spec.holderIdentity, new RegExp(`^${tenant.at.name}/.*_node-of-`));
@@ -46,12 +47,10 @@ export const SETTINGS: Behaviour[] = [{
     const env = { LEADER_ELECTION_RENEW_DEADLINE: "1500ms" };
     await working(stage, "deadline", env, async ({ tenant, controller }) => {
       await tenant.forbidLock();
+      // On a busy machine it may have lost it before.
+      await controller.process.logLine(/needs RBAC rule: .*coordination\.k8s\.io.*leases/);
       const line = await controller.process.logLine("Lost the leader lease");
       assert.match(line, /not renewed within 1\.5 s/);
-      assert.match(
-        await controller.process.log(),
-        /needs RBAC rule: .*coordination\.k8s\.io.*leases/,
-      );
       assert.equal(controller.process.ended, undefined);
     });
   },
@@ -98,9 +97,9 @@ export const SETTINGS: Behaviour[] = [{
       metadata: { name: "none" },
       spec: { hard: { "count/configmaps": "1" } },
     });
-    await eventually("the quota counts", async () => {
+    await eventually("the namespace's own ConfigMap fills the quota", async () => {
       const { body } = await at.plane.request("GET", `${quotas}/none`);
-      return body.status?.used?.["count/configmaps"] !== undefined;
+      return body.status?.used?.["count/configmaps"] === "1";
     });
     await at.createPcmc("facts", {});
     await at.createPod("web");

@@ -6,7 +6,7 @@
  * read from the API server's audit log, not from the controller.
  */
 import assert from "node:assert/strict";
-import { type AuditEntry, WRITE_VERBS } from "../support/audit_log.ts";
+import { type AuditEntry, type AuditMark, WRITE_VERBS } from "../support/audit_log.ts";
 import {
   type ControlPlane,
   type ControlPlaneOptions,
@@ -162,10 +162,10 @@ async function shippedSettings(plane: ControlPlane): Promise<Strings> {
 /** Accepted and refused writes of any replica of ours, leases apart. */
 export async function controllerWrites(
   plane: ControlPlane,
-  options: { since?: number; namespace?: string } = {},
+  options: { since?: AuditMark | undefined; namespace?: string } = {},
 ): Promise<AuditEntry[]> {
   const filter = { verbs: WRITE_VERBS, notResources: ["leases"] };
-  const entries = await plane.auditLog.entries(filter, options.since ?? 0);
+  const entries = await plane.auditLog.entries(filter, options.since);
   return entries.filter((entry) =>
     isController(entry) &&
     (options.namespace === undefined || entry.objectRef?.namespace === options.namespace)
@@ -315,7 +315,7 @@ export class Namespace {
     });
   }
 
-  writes(since = 0): Promise<AuditEntry[]> {
+  writes(since?: AuditMark): Promise<AuditEntry[]> {
     return controllerWrites(this.plane, { since, namespace: this.name });
   }
 }

@@ -1,5 +1,5 @@
 /** One namespace with the controller of `deploy/namespaced/`: a Role there, and nothing elsewhere. */
-import { ControllerProcess, SERVICE_ACCOUNT } from "../support/controller.ts";
+import { ControllerProcess, LOCK, SERVICE_ACCOUNT } from "../support/controller.ts";
 import type { ControlPlane } from "../support/control_plane.ts";
 import { documents, kustomize } from "../support/manifests.ts";
 import type { Namespace, Stage, Strings } from "./stage.ts";
@@ -28,7 +28,15 @@ export class Tenant {
     const at = await stage.namespace(prefix);
     await installTenant(stage.plane, at.name);
     const token = await stage.plane.serviceAccountToken(at.name, SERVICE_ACCOUNT);
-    return new Tenant(at, await stage.plane.kubeconfigFor(token, at.name));
+    const tenant = new Tenant(at, await stage.plane.kubeconfigFor(token, at.name));
+    await tenant.#untilAllowed(tenant.user);
+    return tenant;
+  }
+
+  async #untilAllowed(user: string): Promise<void> {
+    const { plane, name: namespace } = this.at;
+    await plane.untilAllowed(user, { verb: "list", resource: "pods", namespace });
+    await plane.untilAllowed(user, { ...LOCK, namespace });
   }
 
   get user(): string {
@@ -65,11 +73,10 @@ export class Tenant {
         subjects: [{ kind: "ServiceAccount", name, namespace }],
       });
     }
+    const user = `system:serviceaccount:${namespace}:${name}`;
+    await this.#untilAllowed(user);
     const token = await plane.serviceAccountToken(namespace, name);
-    return {
-      user: `system:serviceaccount:${namespace}:${name}`,
-      kubeconfig: await plane.kubeconfigFor(token, namespace),
-    };
+    return { user, kubeconfig: await plane.kubeconfigFor(token, namespace) };
   }
 
   /** Lets the service account use a Lease of another name. */
@@ -89,6 +96,7 @@ export class Tenant {
       roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: lock },
       subjects: [{ kind: "ServiceAccount", name: SERVICE_ACCOUNT, namespace }],
     });
+    await plane.untilAllowed(this.user, { ...LOCK, name: lock, namespace });
   }
 
   /** Takes away the right to renew the lease. */

@@ -7,7 +7,12 @@
  */
 import assert from "node:assert/strict";
 import { systemClock } from "../../src/lib/clock.ts";
-import { ControllerProcess, HOME_NAMESPACE, SERVICE_ACCOUNT } from "../support/controller.ts";
+import {
+  CONTROLLER_USER,
+  ControllerProcess,
+  HOME_NAMESPACE,
+  SERVICE_ACCOUNT,
+} from "../support/controller.ts";
 import { eventually, throughout } from "../support/eventually.ts";
 import { report } from "./replicas.ts";
 import { condition, type Namespace, ROOT, type Stage, warnings } from "./stage.ts";
@@ -153,7 +158,12 @@ async function frozen(stage: Stage): Promise<void> {
 async function badToken(stage: Stage, at: Namespace): Promise<void> {
   const { plane } = stage;
   const tokenFile = `${plane.dir}/rotating-token`;
-  await Deno.writeTextFile(tokenFile, "not-a-token");
+  // As the kubelet does it: a reader sees the old one or the new one, never half of it.
+  const rotate = async (token: string) => {
+    await Deno.writeTextFile(`${tokenFile}.new`, token);
+    await Deno.rename(`${tokenFile}.new`, tokenFile);
+  };
+  await rotate("not-a-token");
   const kubeconfig = `${plane.dir}/token-file.kubeconfig`;
   await Deno.writeTextFile(
     kubeconfig,
@@ -176,10 +186,7 @@ async function badToken(stage: Stage, at: Namespace): Promise<void> {
   assert.match(body, /\[-\]cache pods failed: .*Unauthorized/);
   assert.equal((await controller.get("/healthz")).status, 200);
   assert.ok(!(await controller.process.log()).includes("not-a-token"), "it logged the token");
-  await Deno.writeTextFile(
-    tokenFile,
-    await plane.serviceAccountToken(HOME_NAMESPACE, SERVICE_ACCOUNT),
-  );
+  await rotate(await plane.serviceAccountToken(HOME_NAMESPACE, SERVICE_ACCOUNT));
   await controller.ready();
   await worksFor(at, "after-401");
 }
@@ -192,6 +199,8 @@ async function missingRule(stage: Stage, at: Namespace): Promise<void> {
   const without = (resource: string) =>
     rules.filter((rule: { resources: string[] }) => !rule.resources.includes(resource));
   await patch(without("pods"));
+  const listPods = { verb: "list", resource: "pods", namespace: "" };
+  await stage.plane.untilAllowed(CONTROLLER_USER, listPods, false);
   await using controller = await stage.start("missing-rule");
   const line = await controller.process.logLine(/^W.*resource="pods"/);
   assert.match(line, /cannot (list|watch) resource/);
@@ -231,17 +240,17 @@ async function terminatingNamespace(stage: Stage): Promise<void> {
 
 async function olderCrd(stage: Stage): Promise<void> {
   const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${CRD}`;
-  const crd = await stage.plane.expect("GET", path);
   const at = await stage.namespace("older-crd");
   await using controller = await stage.start("older-crd");
   await at.createPcmc("facts", {});
   await at.createPod("web");
   const before = await at.untilConfigMap("pod-web-from-facts-cfg");
-  crd.spec.versions[0].schema.openAPIV3Schema.properties.spec = {
-    type: "object",
-    "x-kubernetes-preserve-unknown-fields": true,
-  };
-  await stage.plane.expect("PUT", path, crd);
+  const older = [{
+    op: "replace",
+    path: "/spec/versions/0/schema/openAPIV3Schema/properties/spec",
+    value: { type: "object", "x-kubernetes-preserve-unknown-fields": true },
+  }];
+  await stage.plane.expect("PATCH", path, older, "application/json-patch+json");
   await eventually("the older schema lets it pass", async () => {
     await at.changePcmc("facts", { labelsToInclude: ["not a key"] });
     return true;

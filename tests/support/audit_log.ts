@@ -62,6 +62,14 @@ export function auditPolicy(level: "writes" | "all"): string {
 
 const NEWLINE = "\n".charCodeAt(0);
 
+/** A moment to count from. */
+export interface AuditMark {
+  /** The log's length then. */
+  readonly position: number;
+  /** Milliseconds of Unix time. */
+  readonly at: number;
+}
+
 export class AuditLog {
   readonly #path: string;
 
@@ -69,22 +77,26 @@ export class AuditLog {
     this.#path = path;
   }
 
-  /** Requests that were answered since `mark`, oldest first. */
-  async entries(filter: AuditFilter = {}, since = 0): Promise<AuditEntry[]> {
+  /** Requests that came after `since` and were answered, in the order of their answers. */
+  async entries(filter: AuditFilter = {}, since?: AuditMark): Promise<AuditEntry[]> {
     const bytes = await Deno.readFile(this.#path);
+    const { position = 0, at = 0 } = since ?? {};
     // The mark may have been taken in the middle of a line: of a request that was not answered yet.
-    const begin = since === 0 ? 0 : bytes.lastIndexOf(NEWLINE, since - 1) + 1;
+    const begin = position === 0 ? 0 : bytes.lastIndexOf(NEWLINE, position - 1) + 1;
     const text = new TextDecoder().decode(bytes.subarray(begin));
     return text.split("\n")
       // The last line may still be being written.
       .filter((line) => line.endsWith("}"))
       .map((line) => JSON.parse(line) as AuditEntry)
+      // What a request did is to be seen a little before its line is here.
+      .filter((entry) => Date.parse(entry.requestReceivedTimestamp) >= at)
       .filter((entry) => matches(entry, filter));
   }
 
-  /** A position to count from. */
-  async mark(): Promise<number> {
-    return (await Deno.stat(this.#path)).size;
+  /** Counts from now on: not what the server has received already, though its line comes later. */
+  async mark(): Promise<AuditMark> {
+    const at = Date.now();
+    return { position: (await Deno.stat(this.#path)).size, at };
   }
 }
 

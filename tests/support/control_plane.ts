@@ -30,6 +30,17 @@ export interface Answer {
   body: any;
 }
 
+/** As `resourceAttributes` of a SubjectAccessReview. */
+export interface Access {
+  verb: string;
+  group?: string;
+  resource: string;
+  subresource?: string;
+  name?: string;
+  /** Empty: all of them, or none. */
+  namespace: string;
+}
+
 /** Controllers of kube-controller-manager that tests here may need. */
 const CONTROLLERS = [
   "garbage-collector-controller",
@@ -188,7 +199,35 @@ export class ControlPlane implements AsyncDisposable {
     await eventually(`namespace ${name} has its service account`, async () => {
       const path = `/api/v1/namespaces/${name}/serviceaccounts/default`;
       return (await this.request("GET", path)).status === 200;
+      // Its controller backs off while the API server is away.
+    }, { timeoutMs: 120_000 });
+  }
+
+  /** Whether the authorizer lets the user do that. */
+  async allows(user: string, resourceAttributes: Access): Promise<boolean> {
+    const path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+    const [, namespace] = /^system:serviceaccount:([^:]+):/.exec(user) ?? [];
+    const review = await this.expect("POST", path, {
+      spec: {
+        user,
+        groups: namespace === undefined
+          ? []
+          : ["system:serviceaccounts", `system:serviceaccounts:${namespace}`],
+        resourceAttributes,
+      },
     });
+    return review.status.allowed;
+  }
+
+  /** The authorizer follows roles and bindings a moment behind: waits until it has come so far. */
+  async untilAllowed(user: string, access: Access, allowed = true): Promise<void> {
+    const { verb, resource, subresource, namespace } = access;
+    const what = `${verb} ${[resource, subresource].filter(Boolean).join("/")} in "${namespace}"`;
+    await eventually(
+      `${user} may${allowed ? "" : " not"} ${what}`,
+      async () => await this.allows(user, access) === allowed,
+      { everyMs: 10 },
+    );
   }
 
   /** A token of an existing service account, valid for an hour. */

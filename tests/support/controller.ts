@@ -14,16 +14,25 @@ export const HOME_NAMESPACE = "podconfigmap-system";
 export const SERVICE_ACCOUNT = "podconfigmap-controller";
 export const CONTROLLER_USER = `system:serviceaccount:${HOME_NAMESPACE}:${SERVICE_ACCOUNT}`;
 export const LOCK_NAME = "podconfigmap-controller-lock";
+/** What the controller's other role grants. */
+export const LOCK = {
+  verb: "update",
+  group: "coordination.k8s.io",
+  resource: "leases",
+  name: LOCK_NAME,
+} as const;
 
 /**
  * Applies `deploy/overlays/controller/`, admission policies included, but for the Deployment, and
- * waits until the CRD is served. Tests start the replicas.
+ * waits until the CRD is established and the controller's rights are at work. Tests start the replicas.
  */
 export async function installManifests(plane: ControlPlane): Promise<void> {
   const manifests = await kustomize(plane, "deploy/overlays/controller");
   await plane.apply(documents(manifests.filter(({ kind }) => kind !== "Deployment")));
   const name = "crd/podconfigmapconfigs.podconfig.example.com";
-  await plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", name);
+  await plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", name);
+  await plane.untilAllowed(CONTROLLER_USER, { verb: "list", resource: "pods", namespace: "" });
+  await plane.untilAllowed(CONTROLLER_USER, { ...LOCK, namespace: HOME_NAMESPACE });
 }
 
 /** Path of a kubeconfig for the controller's service account. Needs {@link installManifests}. */
@@ -110,8 +119,8 @@ export class ControllerProcess implements AsyncDisposable {
     return { status: response.status, body: await response.text() };
   }
 
-  /** Waits for a 200 of /readyz. Fails at once, with the log's end, when the process ends. */
-  async ready(timeoutMs = 30_000): Promise<void> {
+  /** Waits for a 200 of /readyz, also through the back-off that follows an outage. Fails at once, with the log's end, when the process ends. */
+  async ready(timeoutMs = 120_000): Promise<void> {
     const outcome = await eventually(`${this.process.name} is ready`, async () => {
       if (this.process.ended !== undefined) return "ended";
       return (await this.get("/readyz")).status === 200 && "ready";

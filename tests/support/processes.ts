@@ -266,8 +266,25 @@ export async function run(
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
 
-/** A TCP port of loopback that nothing listened on a moment ago. */
+/** Below the ports that a kernel gives by itself, to who connects or asks for any port. */
+const PORTS = { from: 20_000, to: 32_000 } as const;
+const takenPorts = new Set<number>();
+
+/**
+ * A TCP port of loopback for a process that is to be started: nothing listens on it now, and nobody
+ * who did not ask for that very port will before the process does.
+ */
 export function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return (listener.addr as Deno.NetAddr).port;
+  while (takenPorts.size < PORTS.to - PORTS.from) {
+    const port = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from));
+    if (takenPorts.has(port)) continue;
+    takenPorts.add(port);
+    try {
+      Deno.listen({ hostname: "127.0.0.1", port }).close();
+      return port;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+  }
+  throw new Error(`Cannot find a free port from ${PORTS.from} to ${PORTS.to}`);
 }
