@@ -40,7 +40,7 @@ class Bench implements AsyncDisposable {
 
   /** What every call needs: no configuration of the user's, a cache of its own. */
   get flags(): string[] {
-    return [`--server=${this.url}`, `--cache-dir=${this.#dir.path}`, "--request-timeout=20s"];
+    return [`--server=${this.url}`, `--cache-dir=${this.#dir.path}`, "--request-timeout=60s"];
   }
 
   async try(args: string[], options: { stdin?: string; editor?: string } = {}) {
@@ -294,10 +294,10 @@ kubectlTest("kubectl wait sees conditions, values, creations and deletions come"
   await bench.ok(["apply", "-f", "-"], { stdin: MANIFESTS });
   const status = { conditions: [{ type: "Ready", status: "True" }] };
   const waits = [
-    bench.ok(["wait", "--for=condition=Ready", "wg/w", "--timeout=20s"]),
-    bench.ok(["wait", "--for=jsonpath={.spec.color}=green", "wg/w", "--timeout=20s"]),
-    bench.ok(["wait", "--for=delete", "cm/c", "--timeout=20s"]),
-    bench.ok(["wait", "--for=create", "cm/late", "--timeout=20s"]),
+    bench.ok(["wait", "--for=condition=Ready", "wg/w", "--timeout=60s"]),
+    bench.ok(["wait", "--for=jsonpath={.spec.color}=green", "wg/w", "--timeout=60s"]),
+    bench.ok(["wait", "--for=delete", "cm/c", "--timeout=60s"]),
+    bench.ok(["wait", "--for=create", "cm/late", "--timeout=60s"]),
   ];
   await eventually("kubectl watches", () => bench.cluster.openWatches >= 3);
   await bench.ok([

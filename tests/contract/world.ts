@@ -54,7 +54,8 @@ export interface Refusal {
   readonly details?: { readonly name?: string; readonly kind?: string; readonly group?: string };
 }
 
-const WAIT_LIMIT_MS = 30_000;
+/** After its API server was away, Kubernetes' own controllers come back in their time. */
+const WAIT_LIMIT_MS = 120_000;
 const WAIT_STEP_MS = 50;
 
 export class World {
@@ -140,12 +141,17 @@ export class World {
     });
   }
 
-  async watch(path: string, query: Readonly<Record<string, string>> = {}): Promise<Watch> {
+  async watch(
+    path: string,
+    query: Readonly<Record<string, string>> = {},
+    accept?: string,
+  ): Promise<Watch> {
     const abort = new AbortController();
     const events = await this.client.performRequest({
       method: "GET",
       path,
       querystring: new URLSearchParams({ watch: "1", ...query }),
+      ...(accept === undefined ? {} : { accept }),
       abortSignal: abort.signal,
       expectStream: true,
       expectJson: true,

@@ -13,6 +13,16 @@ function gone(t: World, path: string): Promise<unknown> {
   return t.eventually(`${path} is gone`, async () => !await t.exists(path));
 }
 
+/**
+ * Waits until the collector has seen the dependents there are: of one kind it sees changes in their order,
+ * and it takes the last of them away, which belongs to nobody.
+ */
+async function untilCollectorIsHere(t: World): Promise<void> {
+  const nobody = { metadata: { name: "nobody", uid: crypto.randomUUID() } };
+  await make(t, { name: "last", ...ownedBy(nobody) });
+  await gone(t, t.configMaps("last"));
+}
+
 function ownedBy(owner: Json, kind = "ConfigMap"): Record<string, unknown> {
   const { name, uid } = owner.metadata;
   return { ownerReferences: [{ apiVersion: "v1", kind, name, uid }] };
@@ -128,8 +138,8 @@ export const deletion: readonly Behaviour[] = [
     async run(t) {
       const owner = await make(t, { name: "owner" });
       await make(t, { name: "owned", ...ownedBy(owner) });
-      // The collector must have seen the dependent; a deletion before that could not orphan it.
-      await t.elapse(1000);
+      // A deletion before that could not orphan it.
+      await untilCollectorIsHere(t);
       await t.delete(t.configMaps("owner"), { propagationPolicy: "Orphan" });
       await gone(t, t.configMaps("owner"));
       const owned = await t.eventually("the reference is dropped", async () => {
@@ -149,7 +159,7 @@ export const deletion: readonly Behaviour[] = [
         finalizers: [FINALIZER],
         ownerReferences: [{ ...reference, blockOwnerDeletion: true }],
       });
-      await t.elapse(1000);
+      await untilCollectorIsHere(t);
       await t.delete(t.configMaps("owner"), { propagationPolicy: "Foreground" });
       await t.eventually("the dependent is being deleted", async () => {
         return (await t.get(t.configMaps("owned"))).metadata.deletionTimestamp !== undefined;
@@ -234,8 +244,9 @@ export const deletion: readonly Behaviour[] = [
         }],
       });
       await gone(t, `${path}/configmaps/b`);
-      const held = await t.get(`${path}/configmaps/a`);
-      assert.notEqual(held.metadata.deletionTimestamp, undefined);
+      await t.eventually("the held one is being deleted", async () => {
+        return (await t.get(`${path}/configmaps/a`)).metadata.deletionTimestamp !== undefined;
+      });
       // Changing what is there stays possible.
       await t.patch(`${path}/configmaps/a`, MERGE, { metadata: { finalizers: null } });
       await gone(t, path);

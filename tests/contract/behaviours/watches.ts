@@ -1,6 +1,6 @@
 /** Watches: where they start, what they tell, how they end. */
 import assert from "node:assert/strict";
-import { type Behaviour, type Json, MERGE, refused, Watch, type World } from "../world.ts";
+import { type Behaviour, type Json, MERGE, refused, type World } from "../world.ts";
 
 /** Keeps the namespace's own ConfigMap out of the way. */
 const OURS = { labelSelector: "suite=watches" };
@@ -207,15 +207,8 @@ export const watches: readonly Behaviour[] = [
     name: "watch events come as tables when that is asked for",
     async run(t) {
       await make(t, "a");
-      const stream = await t.client.performRequest({
-        method: "GET",
-        path: t.configMaps(),
-        querystring: new URLSearchParams({ ...OURS, watch: "1", timeoutSeconds: "2" }),
-        accept: "application/json;as=Table;v=v1;g=meta.k8s.io",
-        expectStream: true,
-        expectJson: true,
-      });
-      await using watch = new Watch(t, stream, new AbortController());
+      const accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
+      await using watch = await t.watch(t.configMaps(), OURS, accept);
       await watch.see(1);
       await make(t, "b");
       await t.eventually("two events came", () => watch.events.length >= 2);
@@ -227,7 +220,6 @@ export const watches: readonly Behaviour[] = [
       assert.equal(second.columnDefinitions, null);
       assert.equal(second.rows[0].cells[0], "b");
       assert.equal(second.rows[0].object.kind, "PartialObjectMetadata");
-      await watch.end();
     },
   },
   {
