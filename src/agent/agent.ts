@@ -1,9 +1,9 @@
 /**
  * The eBPF agent of one node as one thing to run: caches, reconciler, sweep, counters, self-test.
  *
- * Guarantees: nothing is touched before the caches are synced; what is pinned stays and works on when
- * the process stops, however it stops; the next one takes it over. It writes one condition of the Pods of
- * its node, and Events about them; nothing else.
+ * Guarantees: no Pod's programs are touched before the caches are synced; what is pinned stays and works
+ * on when the process stops, however it stops; the next one takes it over. It writes one condition of the
+ * Pods of its node, and Events about them; nothing else.
  */
 import { sleep } from "../lib/clock.ts";
 import { syscallTable } from "../domain/syscall_table.ts";
@@ -33,6 +33,8 @@ const SWEEP_MS = 60_000;
 const SETTLE_MS = 60_000;
 /** Between looks at the node's addresses, and between tries of what must succeed once. */
 const NODE_LOOK_MS = 5_000;
+/** The same, of whether the kernel has been opened. */
+const OPENED_LOOK_MS = 500;
 
 export class NodeAgent {
   readonly #dependencies: AgentDependencies;
@@ -118,11 +120,13 @@ export class NodeAgent {
   async run(signal: AbortSignal): Promise<void> {
     const informing = new AbortController();
     const informers = this.#caches.informers.map((informer) => informer.run(informing.signal));
+    // While they read: what another leader of this node has left is adopted the sooner.
+    const opening = this.#dependencies.settings.role === "leader" && this.#kernel.openIfInUse();
     try {
       await Promise.race([this.#work(signal), ...informers.map(endedTooEarly)]);
     } finally {
       informing.abort();
-      await Promise.allSettled(informers);
+      await Promise.allSettled([opening, ...informers]);
       // Another one of this process begins with all that the kernel has counted.
       this.#collector.forgetAll();
       this.#dependencies.metrics.stopped();
@@ -277,19 +281,25 @@ export class NodeAgent {
     );
   }
 
-  /** The canary while firewalls are at work, and the addresses that reach probe ports. */
+  /**
+   * The canary while firewalls are at work, and the addresses that reach probe ports. An agent's first
+   * canary comes in any case: all that it takes to load and attach has been used once when a Pod comes.
+   */
   async #watchNode(signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.#dependencies;
+    const { clock, log, settings } = this.#dependencies;
+    let isFirst = settings.role === "agent";
     while (!signal.aborted) {
       if (this.#kernel.opened) {
-        if (this.#records.wantsFirewall) await this.#kernel.checkCanary();
+        if (isFirst || this.#records.wantsFirewall) await this.#kernel.checkCanary();
+        isFirst = false;
         try {
           await this.#kernel.use((loader) => this.#setAddresses(loader));
         } catch (error) {
           log.warning("The node's addresses cannot be set", { err: error });
         }
       }
-      await sleep(clock, NODE_LOOK_MS, signal).catch(() => {});
+      const pauseMs = this.#kernel.opened ? NODE_LOOK_MS : OPENED_LOOK_MS;
+      await sleep(clock, pauseMs, signal).catch(() => {});
     }
   }
 

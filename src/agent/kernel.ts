@@ -72,6 +72,15 @@ export class Kernel {
     }
   }
 
+  /** Ahead of whoever will need it. Never throws: a failure is for them to meet, who try again. */
+  async openIfInUse(): Promise<void> {
+    try {
+      if (await this.#options.loader.present()) await this.use(() => Promise.resolve());
+    } catch {
+      this.#failure = undefined;
+    }
+  }
+
   /** The same for what takes away: there is nothing to do where nothing is pinned. */
   async useToRemove(work: (loader: BpfLoader) => Promise<void>): Promise<void> {
     const { loader, onDemand } = this.#options;

@@ -123,7 +123,9 @@ export class LeaderAgent {
   /** Works for the node until `signal` aborts. What is pinned stays. */
   async lead(signal: AbortSignal, assertLeading: () => void): Promise<void> {
     this.#leading = true;
-    await this.#turn.acquire();
+    const turn = this.#turn.acquire();
+    // Where nobody is in the way, the first requests are sent before anything else of the term.
+    if (turn !== undefined) await turn;
     const ended = new AbortController();
     let watching: Promise<void> | undefined;
     try {

@@ -61,6 +61,10 @@ export class Programs {
       "syscall_counter",
       () => this.#kernel.use((loader) => this.#syscalls(loader, cgroup, wanted)),
     );
+    // Last: what is to be reported waits for the canary's word, what is to be attached does not.
+    if (wanted.firewall !== undefined && !failures.some(({ type }) => type === "l4_firewall")) {
+      await attempt("l4_firewall", () => this.#trust(pod, wanted));
+    }
     return { cgroup, row, failures };
   }
 
@@ -111,16 +115,21 @@ export class Programs {
         );
       }
     });
-    if (target === undefined) return;
+  }
+
+  /** What is attached filters, and is all that was asked for. @throws EbpfError otherwise */
+  async #trust(
+    { probePorts }: NodePod,
+    { firewall, tooManyProbePorts }: WantedPrograms,
+  ): Promise<void> {
     await this.#kernel.checkCanary();
     if (this.#kernel.canaryFailure !== undefined) throw this.#kernel.canaryFailure;
-    if (wanted.tooManyProbePorts) {
-      throw new EbpfError(
-        "TooManyProbePorts",
-        `Cannot apply the firewall: the kubelet probes ${pod.probePorts.length} ports of the Pod, ` +
-          `${target.spec.probePorts.length} can be kept open for it`,
-      );
-    }
+    if (!tooManyProbePorts) return;
+    throw new EbpfError(
+      "TooManyProbePorts",
+      `Cannot apply the firewall: the kubelet probes ${probePorts.length} ports of the Pod, ` +
+        `${firewall?.spec.probePorts.length} can be kept open for it`,
+    );
   }
 
   async #syscalls(

@@ -122,9 +122,10 @@ export class Manager {
     this.#term = term;
     try {
       await Promise.all([
+        // First: Pods wait for their rules; ConfigMaps are there already, or can wait a moment.
+        service?.lead(signal, beforeWrite),
         term.run(signal),
         recorder.run(signal),
-        service?.lead(signal, beforeWrite),
       ]);
     } finally {
       this.#term = undefined;

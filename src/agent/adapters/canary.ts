@@ -25,6 +25,8 @@ import { openObject, u32 } from "./objects.ts";
 const HOST = "127.0.0.1";
 /** Loopback answers in far less; a busy machine may not. */
 const REFUSED_AFTER_MS = 300;
+/** Between looks at whether the connection's first packet was blocked: it is not sent again before a second. */
+const LOOK_MS = 10;
 const CONNECTED_AFTER_MS = 5_000;
 const { fw_direction, fw_protocol } = FW_LAYOUT.enums;
 /** The canary is alone, and reports nothing: its maps are as small as the kernel allows. */
@@ -55,8 +57,9 @@ export class LoopbackCanary implements Canary {
     }
     using directory = during("attach", () => CgroupDirectory.open(path));
     using attached = await attachBlocking(directory, port);
-    const came = await this.#connects(port, REFUSED_AFTER_MS);
-    const blocked = during("map", () => attached.blocked());
+    const count = () => during("map", () => attached.blocked());
+    const came = await this.#connects(port, REFUSED_AFTER_MS, () => count() > 0n);
+    const blocked = count();
     attached[Symbol.dispose]();
     if (!came && blocked > 0n) return { ok: true };
     if (!came) {
@@ -68,14 +71,29 @@ export class LoopbackCanary implements Canary {
     return { ok: false, message };
   }
 
-  /** A connection that comes about later is closed at once. */
-  #connects(port: number, withinMs: number): Promise<boolean> {
-    return new Promise((resolve) => {
-      const timer = this.#clock.setTimer(withinMs, () => resolve(false));
+  /**
+   * A connection that comes about later is closed at once.
+   * @param isOver nothing comes any more: then it is waited for until one look later only.
+   */
+  #connects(port: number, withinMs: number, isOver = () => false): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      const end = this.#clock.monotonic() + withinMs;
+      let over = false;
+      let timer: Disposable;
       const settle = (came: boolean) => {
         timer[Symbol.dispose]();
         resolve(came);
       };
+      const look = () => {
+        try {
+          if (over || this.#clock.monotonic() >= end) return resolve(false);
+          over = isOver();
+          timer = this.#clock.setTimer(LOOK_MS, look);
+        } catch (error) {
+          reject(error);
+        }
+      };
+      timer = this.#clock.setTimer(LOOK_MS, look);
       Deno.connect({ hostname: HOST, port }).then((connection) => {
         connection.close();
         settle(true);
