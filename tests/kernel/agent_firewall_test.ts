@@ -18,6 +18,9 @@ import { kernelTest, type Sandbox } from "./support/sandbox.ts";
 
 const OPEN = 9000;
 const CLOSED = 9001;
+/** What is blocked is not answered; what is not, as soon as there is a processor for it. */
+const SILENCE_S = 0.15;
+const PATIENCE_S = 5;
 
 Deno.test("the embedded objects are the built ones", () => {
   for (const name of OBJECT_NAMES) {
@@ -35,9 +38,9 @@ async function stage(sandbox: Sandbox) {
   const peer = await Actor.start({ network: true });
   await connectNetworks(inside, peer);
   for (const port of [OPEN, CLOSED]) await inside.server(4, "stream", port);
-  const connect = async (port: number) => {
+  const connect = async (port: number, timeout = SILENCE_S) => {
     const id = await peer.socket(4, "stream");
-    const outcome = await peer.try("connect", { id, host: POD_V4, port, timeout: 0.15 });
+    const outcome = await peer.try("connect", { id, host: POD_V4, port, timeout });
     // Else it is tried again a second later, when the rules may be others.
     if (outcome === "TIMEOUT") await peer.do("close", { id });
     return outcome;
@@ -64,7 +67,7 @@ kernelTest("a Pod's firewall follows its specification in place", async (sandbox
     logPerSecond: 10,
   });
   await firewall.apply(podUid, cgroup, first);
-  assert.deepEqual([await connect(OPEN), await connect(CLOSED)], ["ok", "TIMEOUT"]);
+  assert.deepEqual([await connect(OPEN, PATIENCE_S), await connect(CLOSED)], ["ok", "TIMEOUT"]);
   const state = await firewall.inspect(podUid);
   assert.ok(state?.spec && state.complete && sameFirewall(state.spec, first));
   assert.equal(state.cgroupId, cgroup.id);
@@ -74,7 +77,7 @@ kernelTest("a Pod's firewall follows its specification in place", async (sandbox
   // Rules alone: the same program goes on.
   await firewall.apply(podUid, cgroup, firewallSpec({ ingress: plane("allow") }));
   assert.equal(link.info().programId, programId);
-  assert.equal(await connect(CLOSED), "ok");
+  assert.equal(await connect(CLOSED, PATIENCE_S), "ok");
 
   // Another direction: another program, in the same link.
   const both = firewallSpec({
@@ -112,7 +115,7 @@ kernelTest("a Pod's firewall follows its specification in place", async (sandbox
     assert.equal(queryCgroup(directory, type).programIds.length, 0, "egress is off again");
   }
   await firewall.remove(podUid);
-  assert.equal(await connect(CLOSED), "ok");
+  assert.equal(await connect(CLOSED, PATIENCE_S), "ok");
   assert.deepEqual(await firewall.list(), []);
   assert.equal(await firewall.inspect(podUid), undefined);
   assert.equal(await firewall.counts(podUid), undefined);

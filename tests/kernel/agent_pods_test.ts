@@ -3,10 +3,10 @@
  * AGENT_PODS: how many; the default keeps the whole suite short.
  */
 import assert from "node:assert/strict";
-import { listIds } from "../../ffi/mod.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeNode, pinsOf, type Role, TestCluster, type TestNode } from "./support/cluster.ts";
+import { heldIds, KINDS } from "./support/held.ts";
 import { type FakePod, removePod } from "./support/kubelet.ts";
 import { kernelTest } from "./support/sandbox.ts";
 
@@ -31,8 +31,8 @@ interface Held {
 }
 
 function held(node: TestNode, agent: Role): Held {
-  const [links = 0, maps = 0, programs = 0] = (["link", "map", "program"] as const)
-    .map((kind) => listIds(kind).length);
+  const ids = heldIds([agent.child.pid]);
+  const [links = 0, maps = 0, programs = 0] = KINDS.map((kind) => ids[kind].length);
   return { pins: pinsOf(node).length, links, maps, programs, ...agent.usage() };
 }
 
@@ -90,7 +90,7 @@ kernelTest(`${PODS} Pods come and go under an agent, and leave nothing`, async (
     const more = COUNTS.filter((kind) => now[kind] > before[kind]);
     assert.deepEqual(more, [], JSON.stringify({ before, now }));
     return now;
-  }, { timeoutMs: 10_000 });
+  });
   say(`after ${PODS} Pods in ${seconds.toFixed(1)} s`, after);
   assert.equal(after.pins, before.pins);
   assert.ok(after.rssKib - before.rssKib < RSS_GROWTH_MAX_KIB, `${before.rssKib} ${after.rssKib}`);

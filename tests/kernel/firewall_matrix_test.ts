@@ -16,7 +16,9 @@ import {
 import { type Direction, Firewall, type Protocol, type Rule } from "./support/programs.ts";
 import { kernelTest } from "./support/sandbox.ts";
 
+/** What is blocked is not answered; what is not, as soon as there is a processor for it. */
 const SILENCE_S = 0.12;
+const PATIENCE_S = 5;
 
 type Addressing = "v4" | "v6" | "v4-mapped";
 type Policy = "allowed" | "blocked" | "default allow" | "default block";
@@ -75,7 +77,7 @@ async function callIn(pod: Actor, peer: Actor, cell: Cell): Promise<string> {
   const server = await pod.server(podFamily(cell), typeOf(cell), cell.port);
   const client = await peer.socket(wireFamily(cell), typeOf(cell));
   const target = { host: wireFamily(cell) === 4 ? POD_V4 : POD_V6, port: cell.port };
-  const patience = { timeout: refuses(cell) && cell.mode === "enforce" ? SILENCE_S : 2 };
+  const patience = { timeout: refuses(cell) && cell.mode === "enforce" ? SILENCE_S : PATIENCE_S };
   if (cell.protocol === "tcp") {
     return await peer.try("connect", { id: client, ...target, ...patience });
   }
@@ -89,9 +91,9 @@ async function callOut(pod: Actor, peer: Actor, cell: Cell): Promise<string> {
   const client = await pod.socket(podFamily(cell), typeOf(cell));
   const host = { "v4": PEER_V4, "v6": PEER_V6, "v4-mapped": `::ffff:${PEER_V4}` }[cell.addressing];
   const target = { id: client, host, port: cell.port };
-  if (cell.protocol === "tcp") return await pod.try("connect", { ...target, timeout: 2 });
+  if (cell.protocol === "tcp") return await pod.try("connect", { ...target, timeout: PATIENCE_S });
   const sent = await pod.try("send_to", { ...target, data: "x" });
-  return sent === "ok" ? await peer.try("receive", { id: server, timeout: 2 }) : sent;
+  return sent === "ok" ? await peer.try("receive", { id: server, timeout: PATIENCE_S }) : sent;
 }
 
 async function check(firewall: Firewall, pod: Actor, peer: Actor, cell: Cell): Promise<void> {

@@ -148,7 +148,7 @@ export async function removeCgroup(path: string): Promise<void> {
   await eventually(`remove the cgroup ${path}`, () => {
     Deno.removeSync(path);
     return true;
-  }, { timeoutMs: 5_000, everyMs: 10 });
+  }, { everyMs: 10 });
 }
 
 async function removeLeftovers(mount: string): Promise<void> {
