@@ -11,6 +11,9 @@ import { OwnedFd } from "./handles.ts";
 import { cString, libbpf, textOf } from "./library.ts";
 
 const INFO_BYTES = 80;
+/** struct bpf_map_create_opts of libbpf 1.0; newer ones take it too. */
+const CREATE_OPTIONS_BYTES = 48;
+const INNER_MAP_OFFSET = 24;
 const BATCH_ENTRIES = 1024;
 /** Stop when keys vanish while one walks them: a hash table may begin again then. */
 const WALK_FACTOR = 4;
@@ -25,6 +28,7 @@ export const MapType = {
   PERCPU_ARRAY: 6,
   LRU_HASH: 9,
   LRU_PERCPU_HASH: 10,
+  ARRAY_OF_MAPS: 12,
   PERCPU_CGROUP_STORAGE: 21,
   RINGBUF: 27,
   TASK_STORAGE: 29,
@@ -41,6 +45,20 @@ export interface MapInfo {
   readonly valueSize: number;
   readonly maxEntries: number;
   readonly name: string;
+}
+
+/** A map that no object brings. */
+export interface NewMap {
+  /** A `MapType`. */
+  readonly type: number;
+  /** Up to 15 ASCII letters, digits and underscores. */
+  readonly name: string;
+  readonly keySize: number;
+  /** Of one CPU. */
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  /** Of maps of maps: one like those that they are to hold. */
+  readonly inner?: BpfMap;
 }
 
 export interface MapEntry {
@@ -66,6 +84,16 @@ export class BpfMap implements Disposable {
     this.valueBytes = PER_CPU_TYPES.has(this.info.type)
       ? padded(this.info.valueSize) * possibleCpus()
       : this.info.valueSize;
+  }
+
+  static create(map: NewMap): BpfMap {
+    const options = new DataView(new ArrayBuffer(CREATE_OPTIONS_BYTES));
+    options.setBigUint64(0, BigInt(CREATE_OPTIONS_BYTES), true);
+    options.setUint32(INNER_MAP_OFFSET, map.inner?.fd ?? 0, true);
+    const { type, name, keySize, valueSize, maxEntries } = map;
+    const bytes = new Uint8Array(options.buffer);
+    const fd = libbpf().bpf_map_create(type, cString(name), keySize, valueSize, maxEntries, bytes);
+    return new BpfMap(checked(fd, `make the map ${name}`));
   }
 
   /** @throws {BpfError} ENOENT when nothing is pinned there. */
@@ -228,6 +256,19 @@ export class BpfMap implements Disposable {
   [Symbol.dispose](): void {
     this.#fd.close();
   }
+}
+
+/**
+ * Returns once every run of a program that had begun before is over: what was taken out of its place
+ * before has counted for the last time. Takes some milliseconds.
+ *
+ * The kernel promises this of a change to a map of maps (since 4.19): its caller may free the map that was there.
+ */
+export function waitForPrograms(): void {
+  const one = { keySize: 4, valueSize: 4, maxEntries: 1 };
+  using inner = BpfMap.create({ ...one, type: MapType.ARRAY, name: "wait_inner" });
+  using outer = BpfMap.create({ ...one, type: MapType.ARRAY_OF_MAPS, name: "wait", inner });
+  outer.update(new Uint8Array(4), new Uint8Array(new Uint32Array([inner.fd]).buffer));
 }
 
 function found(result: number, action: string): boolean {

@@ -52,7 +52,16 @@ export {
 export { type LiveHandle, liveHandles, OwnedFd, trackHandles } from "./handles.ts";
 export { listIds } from "./ids.ts";
 export { LIBBPF_CANDIDATES, LIBC_CANDIDATES, libraryInfo } from "./library.ts";
-export { BpfMap, type MapEntry, type MapInfo, MapType, possibleCpus, UpdateFlag } from "./map.ts";
+export {
+  BpfMap,
+  type MapEntry,
+  type MapInfo,
+  MapType,
+  type NewMap,
+  possibleCpus,
+  UpdateFlag,
+  waitForPrograms,
+} from "./map.ts";
 export { BpfObject } from "./object.ts";
 export {
   AttachType,

@@ -65,6 +65,12 @@ export const LIBBPF_SYMBOLS = {
   // int bpf_map__set_initial_value(struct bpf_map *map, const void *data, size_t size)
   bpf_map__set_initial_value: { parameters: ["pointer", "buffer", "usize"], result: "i32" },
 
+  // int bpf_map_create(enum bpf_map_type map_type, const char *map_name, __u32 key_size,
+  //                    __u32 value_size, __u32 max_entries, const struct bpf_map_create_opts *opts)
+  bpf_map_create: {
+    parameters: ["i32", "buffer", "u32", "u32", "u32", "buffer"],
+    result: "i32",
+  },
   // int bpf_map_update_elem(int fd, const void *key, const void *value, __u64 flags)
   bpf_map_update_elem: { parameters: ["i32", "buffer", "buffer", "u64"], result: "i32" },
   // int bpf_map_lookup_elem(int fd, const void *key, void *value)

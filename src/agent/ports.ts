@@ -110,7 +110,7 @@ export interface FirewallState {
   readonly spec: FirewallSpec | undefined;
 }
 
-/** Totals since the firewall was first attached; rule changes and agents come and go without touching them. */
+/** Totals since the firewall was first attached; rule changes and agents, of other layouts too, come and go without touching them. */
 export interface FirewallCounts {
   readonly verdicts: readonly {
     readonly direction: Direction;
@@ -254,7 +254,8 @@ export interface BpfLoader {
   readonly syscalls: SyscallPort;
   /**
    * Opens libbpf, looks at what the kernel can do, makes the folders in bpffs, claims the node and
-   * checks the layout of what is pinned. To be called again after a failure; once it has succeeded it
+   * checks the layout of what is pinned. What a program of another layout counts goes on here, each call
+   * counted once; its firewalls are taken over as they are applied. To be called again after a failure; once it has succeeded it
    * does nothing. The claim ends with {@link close} or with the process.
    * @throws EbpfError LibraryMissing, UnsupportedKernel, UnsupportedCgroups, NotPermitted, BpffsUnavailable, AnotherAgent, LoadFailed
    */

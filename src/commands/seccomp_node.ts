@@ -5,9 +5,7 @@
  * without one.
  */
 import { KubeletCgroups } from "../agent/adapters/cgroups.ts";
-import { during } from "../agent/adapters/failures.ts";
-import { u32 } from "../agent/adapters/objects.ts";
-import { openMap, Pins } from "../agent/adapters/pins.ts";
+import { Pins } from "../agent/adapters/pins.ts";
 import { LibbpfSyscalls } from "../agent/adapters/syscalls.ts";
 import { type CgroupQuery, EbpfError } from "../agent/ports.ts";
 import type { SyscallsSeen } from "../domain/seccomp_profile.ts";
@@ -47,14 +45,6 @@ export async function readSyscalls(
     architecture,
     calls: counts.calls,
     counted: row.spec.numbers,
-    compat: during("map", () => compatCalls(pins, row.row)),
+    compat: counter.compatCalls(row.row),
   };
-}
-
-/** Calls of 32-bit programs: those counted under another name, and those that have none. */
-function compatCalls(pins: Pins, row: number): bigint {
-  using map = openMap(`${pins.maps}/sys_compat`);
-  const value = map?.lookup(u32(row));
-  if (map === undefined || value === undefined) return 0n;
-  return map.sumU64(value).reduce((sum, count) => sum + count, 0n);
 }

@@ -1,5 +1,12 @@
 /** Firewalls of the node's Pods, by libbpf: one instance a Pod, and the maps that they share. */
-import { BpfError, type BpfObject, hasFeature, RingBuffer } from "../../../ffi/mod.ts";
+import {
+  BpfError,
+  type BpfObject,
+  fileExists,
+  hasFeature,
+  type MapInfo,
+  RingBuffer,
+} from "../../../ffi/mod.ts";
 import { FW_LAYOUT } from "../../../bpf/layout.ts";
 import type { AddressHex, FirewallSpec } from "../../domain/ebpf_programs.ts";
 import type { Random } from "../../lib/random.ts";
@@ -12,7 +19,8 @@ import {
   type VerdictEvent,
 } from "../ports.ts";
 import { during } from "./failures.ts";
-import { applyInstance, readInstance } from "./firewall_instance.ts";
+import { CARRY_ROW } from "./firewall_book.ts";
+import { applyInstance, carryPin, readInstance, removeInstance } from "./firewall_instance.ts";
 import {
   addressBytes,
   bytesToAddress,
@@ -31,7 +39,20 @@ export const SHARED_MAPS = {
   events: "fw_events",
 } as const;
 
-const { FW_NODE_ADDRESSES_MAX } = FW_LAYOUT.enums.fw_limit;
+const { FW_NODE_ADDRESSES_MAX, FW_FLOWS_MAX, FW_SEEN_SETS, FW_EVENTS_BYTES } =
+  FW_LAYOUT.enums.fw_limit;
+const { structs } = FW_LAYOUT;
+
+/** Of the shared maps, by pin: sizes of keys and values, and how many there are. */
+const SHARED_SHAPES = {
+  fw_flows: [structs.fw_flow_key.size, structs.fw_flow.size, FW_FLOWS_MAX],
+  fw_seen: [4, structs.fw_seen.size, FW_SEEN_SETS],
+  fw_node_addresses: [structs.fw_address.size, 4, FW_NODE_ADDRESSES_MAX],
+  fw_events: [0, 0, FW_EVENTS_BYTES],
+} as const;
+
+const isAlike = ({ keySize, valueSize, maxEntries }: MapInfo, shape: readonly number[]) =>
+  [keySize, valueSize, maxEntries].every((size, index) => size === shape[index]);
 
 export class LibbpfFirewall implements FirewallPort {
   readonly #pins: Pins;
@@ -55,9 +76,10 @@ export class LibbpfFirewall implements FirewallPort {
     return answer(() =>
       during("map", () => {
         const state = readInstance({ folder: this.#pins.pod(podUid), podUid });
-        if (state !== undefined || !this.#pins.podUids().includes(podUid)) return state;
-        // Only another layout has it.
-        return { podUid, cgroupId: 0n, complete: false, spec: undefined };
+        if (this.#pins.othersOf(podUid).length === 0) return state;
+        // Another layout has it, too, or only.
+        const nothing = { podUid, cgroupId: 0n, spec: undefined };
+        return { ...state ?? nothing, complete: false };
       })
     );
   }
@@ -66,13 +88,22 @@ export class LibbpfFirewall implements FirewallPort {
     const instance = { folder: this.#pins.pod(podUid), podUid };
     const before = during("map", () => readInstance(instance));
     const usable = before?.spec !== undefined && before.cgroupId === cgroup.id;
-    if (before !== undefined && !usable) during("bpffs", () => removeTree(instance.folder));
+    const legible = during("bpffs", () => this.#pins.legible());
+    const elsewhere = legible.map((version) => `${version}/pods/${podUid}`);
+    if (before !== undefined && !usable) {
+      during("bpffs", () => removeInstance(instance, elsewhere));
+    }
     await applyInstance(instance, { cgroup, spec }, {
+      legible: elsewhere,
       kernelFlags: firewallKernelFlags(),
       hashSeed: this.#hashSeed,
       share: (object) => this.#share(object),
     });
-    during("bpffs", () => this.#pins.removeOthersOf(podUid));
+    during("bpffs", () => {
+      this.#pins.removeOthersOf(podUid);
+      const pin = carryPin(instance.folder);
+      if (elsewhere.length > 0) pin.publish(pin.read().fold());
+    });
     this.#writeNodeAddresses();
   }
 
@@ -92,7 +123,8 @@ export class LibbpfFirewall implements FirewallPort {
         using counters = openMap(`${this.#pins.pod(podUid)}/counters`);
         const value = counters?.lookup(u32(0));
         if (counters === undefined || value === undefined) return undefined;
-        return decodeCounts(counters.sumU64(value));
+        const carried = carryPin(this.#pins.pod(podUid)).read().of(CARRY_ROW);
+        return decodeCounts(counters.sumU64(value), carried);
       })
     );
   }
@@ -129,10 +161,22 @@ export class LibbpfFirewall implements FirewallPort {
     this.#pending = [];
   }
 
-  /** What is pinned is shared; what is not is made, and pinned, by loading. */
+  /** What is pinned is shared, by other layouts too; what is not is made, and pinned, by loading. */
   #share(object: BpfObject): void {
     for (const [map, pin] of Object.entries(SHARED_MAPS)) {
-      object.setPinPath(map, `${this.#pins.maps}/${pin}`);
+      const path = `${this.#pins.maps}/${pin}`;
+      if (!fileExists(path)) this.#adopt(pin);
+      object.setPinPath(map, path);
+    }
+  }
+
+  /** Flows under way, and connections already counted, stay known. */
+  #adopt(pin: keyof typeof SHARED_SHAPES): void {
+    for (const version of this.#pins.legible()) {
+      using map = openMap(`${version}/maps/${pin}`);
+      if (map === undefined || !isAlike(map.info, SHARED_SHAPES[pin])) continue;
+      map.pin(`${this.#pins.maps}/${pin}`);
+      return;
     }
   }
 

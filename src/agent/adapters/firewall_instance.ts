@@ -11,10 +11,13 @@ import {
   type Program,
   removeDirectory,
   renameFile,
+  waitForPrograms,
 } from "../../../ffi/mod.ts";
 import type { FirewallSpec } from "../../domain/ebpf_programs.ts";
 import { EbpfError, type FirewallState, type PodCgroup } from "../ports.ts";
+import { CarryPin } from "./carry.ts";
 import { during, duringAsync, orUndo } from "./failures.ts";
+import { FirewallBook, hashSeedIn } from "./firewall_book.ts";
 import {
   ALL_HOOKS,
   decodeSettings,
@@ -29,7 +32,7 @@ import {
   specFlags,
 } from "./firewall_values.ts";
 import { buildMark, globalPlace, openObject, u32 } from "./objects.ts";
-import { makeFolder, namesIn, openLink, openMap, removeTree, unpin } from "./pins.ts";
+import { linkIdsIn, makeFolder, namesIn, openLink, openMap, removeTree, unpin } from "./pins.ts";
 
 export const OWN_MAPS = ["rules", "config", "counters"] as const;
 export type OwnMap = (typeof OWN_MAPS)[number];
@@ -44,6 +47,8 @@ export interface Instance {
 
 /** What a new instance needs of the node. */
 export interface InstanceNode {
+  /** The Pod's folders in other layouts that keep to the form of `carry.ts`. */
+  readonly legible: readonly string[];
   /** `KERNEL_FLAGS` that hold here. */
   readonly kernelFlags: number;
   readonly hashSeed: bigint;
@@ -118,7 +123,9 @@ function readSpec(folder: string): { spec: FirewallSpec; podId: bigint } | undef
 
 /**
  * Makes the instance what `spec` says. One that is there must hang on this cgroup, or be removed first.
- * When this fails, what held before holds on, however often it fails; what was half there is gone.
+ * One of another layout is replaced in its links, and what it counted is carried over; it stays pinned.
+ * When this fails, what held before holds on, however often it fails; what was half there is gone, but
+ * for what runs in another layout's links.
  */
 export async function applyInstance(
   instance: Instance,
@@ -127,18 +134,44 @@ export async function applyInstance(
 ): Promise<void> {
   const before = readInstance(instance);
   const held = look(instance.folder)?.holds === true;
+  const took = { over: false };
   const undo = () => {
-    if (!held) removeTree(instance.folder);
+    if (!held && !took.over) removeInstance(instance, node.legible);
   };
   await orUndo(async () => {
     using directory = during("attach", () => CgroupDirectory.open(to.cgroup.path));
     checkId(directory.id, to.cgroup);
-    const same = before?.complete === true && before.spec !== undefined &&
+    const books = during(
+      "map",
+      () => node.legible.flatMap((folder) => FirewallBook.open(folder, directory) ?? []),
+    );
+    const same = before?.complete === true && before.spec !== undefined && books.length === 0 &&
       specFlags(before.spec) === specFlags(to.spec);
     if (same) during("map", () => writeRules(instance.folder, to.spec));
-    else await replacePrograms(instance, { directory, spec: to.spec }, node);
+    else await replacePrograms(instance, { directory, spec: to.spec, books, took }, node);
+    if (books.length > 0) during("map", () => carry(instance.folder, books));
     verify(instance, to.cgroup);
   }, undo);
+}
+
+/** Links that other layouts have pinned, too, stay as they are. */
+export function removeInstance({ folder }: Instance, elsewhere: readonly string[]): void {
+  const ids = elsewhere.flatMap((other) => [...linkIdsIn(other)]);
+  removeTree(folder, new Set(ids));
+}
+
+/** What was counted before this instance's own map began. */
+export function carryPin(folder: string): CarryPin {
+  return new CarryPin(`${folder}/carry`);
+}
+
+/** No program of theirs runs any more. */
+function carry(folder: string, books: readonly FirewallBook[]): void {
+  waitForPrograms();
+  using counters = need(folder, "counters");
+  const pin = carryPin(folder);
+  const record = books.reduce((merged, book) => merged.merge(book.record()), pin.read());
+  pin.publish(record.withoutSource(counters.info.id));
 }
 
 function checkId(id: bigint, cgroup: PodCgroup): void {
@@ -158,12 +191,21 @@ function verify(instance: Instance, cgroup: PodCgroup): void {
   );
 }
 
+interface Replacement {
+  readonly directory: CgroupDirectory;
+  readonly spec: FirewallSpec;
+  /** Of other layouts. */
+  readonly books: readonly FirewallBook[];
+  /** Whether a program of this instance runs in a link of theirs. */
+  readonly took: { over: boolean };
+}
+
 async function replacePrograms(
   { folder }: Instance,
-  to: { directory: CgroupDirectory; spec: FirewallSpec },
+  to: Replacement,
   node: InstanceNode,
 ): Promise<void> {
-  const { directory, spec } = to;
+  const { directory, spec, books } = to;
   const mark = `${folder}/${buildMark("firewall")}`;
   const hooks = hooksOf(spec);
   using object = during("load", () => openObject("firewall"));
@@ -175,7 +217,9 @@ async function replacePrograms(
   });
   during("load", () => {
     const flags = specFlags(spec) | (node.kernelFlags & KERNEL_FLAGS);
-    const settings = { podId: directory.id, flags, hashSeed: node.hashSeed };
+    // Connections already counted stay known.
+    const known = hashSeedIn(folder) ?? firstOf(books, (book) => book.hashSeed());
+    const settings = { podId: directory.id, flags, hashSeed: known ?? node.hashSeed };
     object.setGlobal("settings", encodeSettings(settings));
     for (const hook of ALL_HOOKS) object.setAutoload(HOOKS[hook].program, hooks.includes(hook));
     for (const map of OWN_MAPS) object.setPinPath(map, `${folder}/${map}`);
@@ -184,14 +228,16 @@ async function replacePrograms(
   await duringAsync("load", () => object.load());
   during("map", () => writeRules(folder, spec));
   using settings = object.map(".rodata");
-  during("bpffs", () => settings.pin(`${folder}/${NEXT_SETTINGS}`));
+  // The first ones at once: what was attached when a process died can be read.
+  const first = !namesIn(folder).includes(SETTINGS);
+  during("bpffs", () => settings.pin(`${folder}/${first ? SETTINGS : NEXT_SETTINGS}`));
   const programs = new Map(
     hooks.map((hook) => [hook, owned.use(object.program(HOOKS[hook].program))]),
   );
-  during("attach", () => attachAll(folder, directory, programs));
+  during("attach", () => attachAll(folder, to, programs));
   during("bpffs", () => {
     for (const hook of ALL_HOOKS) if (!hooks.includes(hook)) unpin(`${folder}/${hook}`);
-    renameFile(`${folder}/${NEXT_SETTINGS}`, `${folder}/${SETTINGS}`);
+    if (!first) renameFile(`${folder}/${NEXT_SETTINGS}`, `${folder}/${SETTINGS}`);
     makeFolder(mark);
   });
 }
@@ -202,31 +248,45 @@ function removeMarks(folder: string): void {
   }
 }
 
+function firstOf<T>(
+  books: readonly FirewallBook[],
+  look: (book: FirewallBook) => T | undefined,
+): T | undefined {
+  for (const book of books) {
+    const found = look(book);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
 /**
  * New hooks before those that are replaced: when one of them fails, the old ones have not changed.
- * No packet passes between the old program and the new one.
+ * No packet passes between the old program and the new one, and each is counted by one of them.
  */
 function attachAll(
   folder: string,
-  directory: CgroupDirectory,
+  { directory, books, took }: Replacement,
   programs: ReadonlyMap<Hook, Program>,
 ): void {
-  const added: Hook[] = [];
+  const [added, adopted]: [Hook[], Hook[]] = [[], []];
   try {
     for (const [hook, program] of programs) {
       using existing = openLink(`${folder}/${hook}`);
       if (existing !== undefined) continue;
-      using link = program.attachCgroup(directory, AttachType[HOOKS[hook].type]);
-      link.pin(`${folder}/${hook}`);
-      added.push(hook);
+      using link = firstOf(books, (book) => book.link(hook));
+      (link === undefined ? added : adopted).push(hook);
+      using ours = link ?? program.attachCgroup(directory, AttachType[HOOKS[hook].type]);
+      ours.pin(`${folder}/${hook}`);
     }
   } catch (error) {
     for (const hook of added) unpin(`${folder}/${hook}`);
+    for (const hook of adopted) unpin(`${folder}/${hook}`, linkIdsIn(folder));
     throw error;
   }
   for (const [hook, program] of programs) {
     if (added.includes(hook)) continue;
     using link = openLink(`${folder}/${hook}`);
+    took.over ||= books.length > 0;
     link?.update(program);
   }
 }

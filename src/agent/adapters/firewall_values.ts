@@ -10,6 +10,7 @@ import {
   VERDICTS,
 } from "../../domain/ebpf_programs.ts";
 import type { FirewallCounts, VerdictEvent } from "../ports.ts";
+import type { Totals } from "./carry.ts";
 
 const { fw_flag, fw_limit } = FW_LAYOUT.enums;
 const settings = new StructCodec(FW_LAYOUT.structs.fw_settings);
@@ -66,12 +67,17 @@ export function encodeSettings(
   });
 }
 
-export function decodeSettings(bytes: Uint8Array): { podId: bigint; flags: number } {
+export function decodeSettings(
+  bytes: Uint8Array,
+): { podId: bigint; flags: number; hashSeed: bigint } {
   return {
     podId: settings.read(bytes, "pod_id")[0] ?? 0n,
     flags: settings.readNumber(bytes, "flags"),
+    hashSeed: settings.read(bytes, "hash_seed")[0] ?? 0n,
   };
 }
+
+export const SETTINGS_BYTES = FW_LAYOUT.structs.fw_settings.size;
 
 export function encodeConfig(spec: FirewallSpec): Uint8Array<ArrayBuffer> {
   return config.encode({
@@ -110,8 +116,12 @@ export function decodeSpec(
   };
 }
 
-/** @param sums of all CPUs. */
-export function decodeCounts(sums: BigUint64Array<ArrayBuffer>): FirewallCounts {
+/** @param counted sums of all CPUs. @param carried what was counted before, by the keys of `carry.ts`. */
+export function decodeCounts(
+  counted: BigUint64Array<ArrayBuffer>,
+  carried: Totals = new Map(),
+): FirewallCounts {
+  const sums = counted.map((count, index) => count + (carried.get(`f${index}`) ?? 0n));
   const bytes = new Uint8Array(sums.buffer, sums.byteOffset, sums.byteLength);
   const totals = counters.read(bytes, "verdicts");
   let index = 0;

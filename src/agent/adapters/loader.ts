@@ -43,6 +43,8 @@ export interface LoaderOptions {
   /** Rows of the syscall counter. */
   readonly syscallRows: number;
   readonly random: Random;
+  /** Of the pins; without, this program's. */
+  readonly layout?: string;
 }
 
 export class LibbpfLoader implements BpfLoader {
@@ -52,7 +54,7 @@ export class LibbpfLoader implements BpfLoader {
   #claim: OwnedFd | undefined;
 
   constructor(options: LoaderOptions) {
-    this.#pins = new Pins(options.folder);
+    this.#pins = new Pins(options.folder, options.layout);
     this.firewall = new LibbpfFirewall(this.#pins, options.random);
     this.syscalls = new LibbpfSyscalls(this.#pins, {
       compat: syscallTable(Deno.build.arch as Architecture).compat,
@@ -61,9 +63,9 @@ export class LibbpfLoader implements BpfLoader {
     });
   }
 
-  open(): Promise<void> {
-    return answer(() => {
-      if (this.#claim !== undefined) return;
+  async open(): Promise<void> {
+    if (this.#claim !== undefined) return;
+    this.#claim = await answer(() => {
       during("load", () => libraryInfo());
       unifiedMounts();
       checkCapabilities();
@@ -76,8 +78,11 @@ export class LibbpfLoader implements BpfLoader {
         claim.close();
         throw error;
       }
-      this.#claim = claim;
+      return claim;
     });
+    // Before any Pod is looked at. What fails here fails again, and is told, where a Pod wants it.
+    await this.syscalls.takeOver().catch(() => {});
+    during("bpffs", () => this.#pins.removeUnusedOthers());
   }
 
   present(): Promise<boolean> {

@@ -22,6 +22,8 @@ import { during } from "./failures.ts";
 /** Of the pins and of the layout of pinned maps. */
 export const PINS_VERSION = "v1";
 const VERSION = /^v\d+$/;
+/** Folder in a layout's own: it keeps to the form of `carry.ts`, by which others go on with its counts. */
+export const CARRY_MARK = "carry-1";
 /** A bpffs takes no dots in names. */
 const UID = /^[A-Za-z0-9_-]{1,128}$/;
 
@@ -32,10 +34,13 @@ export class Pins {
   readonly pods: string;
   readonly sys: string;
   readonly #root: string;
+  readonly #version: string;
 
-  constructor(folder: string) {
+  /** @param version of the layout: another one's than this program's is for tests of the change. */
+  constructor(folder: string, version: string = PINS_VERSION) {
     this.folder = folder.replace(/\/+$/, "");
-    this.#root = `${this.folder}/${PINS_VERSION}`;
+    this.#version = version;
+    this.#root = `${this.folder}/${version}`;
     this.maps = `${this.#root}/maps`;
     this.pods = `${this.#root}/pods`;
     this.sys = `${this.#root}/sys`;
@@ -50,7 +55,8 @@ export class Pins {
           `Cannot pin below ${this.folder}: it is not in a bpffs`,
         );
       }
-      for (const path of [this.folder, this.#root, this.maps, this.pods, this.sys]) {
+      const mark = `${this.#root}/${CARRY_MARK}`;
+      for (const path of [this.folder, this.#root, this.maps, this.pods, this.sys, mark]) {
         makeFolder(path);
       }
     });
@@ -90,14 +96,73 @@ export class Pins {
   /** Folders of other layouts: of a newer program, or an older one. */
   others(): string[] {
     return namesIn(this.folder)
-      .filter((name) => VERSION.test(name) && name !== PINS_VERSION)
+      .filter((name) => VERSION.test(name) && name !== this.#version)
       .map((name) => `${this.folder}/${name}`);
   }
 
-  /** Takes down what other layouts have of a Pod, once this one has it. */
-  removeOthersOf(uid: string): void {
-    for (const version of this.others()) removeTree(`${version}/pods/${uid}`);
+  /** Those whose links and counts can be taken over. */
+  legible(): string[] {
+    return this.others().filter((version) => namesIn(version).includes(CARRY_MARK));
   }
+
+  /** Where other layouts have something of a Pod. */
+  othersOf(uid: string): string[] {
+    return this.others().filter((version) => namesIn(`${version}/pods`).includes(uid))
+      .map((version) => `${version}/pods/${uid}`);
+  }
+
+  /** Takes down what other layouts have of a Pod, once this one has it; links that are pinned here work on. */
+  removeOthersOf(uid: string): void {
+    const kept = linkIdsIn(this.pod(uid));
+    for (const version of this.others()) {
+      removeTree(`${version}/pods/${uid}`, kept);
+      removeIfUnused(version);
+    }
+  }
+
+  /** Takes down the counters of other layouts; what only they attach goes with them. */
+  removeOtherCounters(): void {
+    const kept = linkIdsIn(this.sys);
+    for (const version of this.others()) {
+      // First what makes it one: half of a counter is not taken over again.
+      if (fileExists(`${version}/maps/sys_cgroups`)) removeFile(`${version}/maps/sys_cgroups`);
+      removeTree(`${version}/sys`, kept);
+      for (const name of counterMapsIn(version)) unpin(`${version}/maps/${name}`);
+      removeIfUnused(version);
+    }
+  }
+
+  /** What is left of layouts that have neither Pods nor a counter. */
+  removeUnusedOthers(): void {
+    for (const version of this.others()) removeIfUnused(version);
+  }
+
+  /** Some other layout has anything of a counter. */
+  get othersCount(): boolean {
+    return this.others().some((version) =>
+      namesIn(`${version}/sys`).length > 0 || counterMapsIn(version).length > 0
+    );
+  }
+}
+
+const counterMapsIn = (version: string) =>
+  namesIn(`${version}/maps`).filter((name) => name.startsWith("sys_"));
+
+/** What is left of a layout without Pods and counter are the maps that its firewalls shared. */
+function removeIfUnused(version: string): void {
+  const used = namesIn(`${version}/pods`).length > 0 || namesIn(`${version}/sys`).length > 0 ||
+    counterMapsIn(version).length > 0;
+  if (!used) removeTree(version);
+}
+
+/** Kernel's ids of the links pinned in a folder. */
+export function linkIdsIn(folder: string): Set<number> {
+  const ids = new Set<number>();
+  for (const name of namesIn(folder).filter((name) => LINKS.has(name))) {
+    using link = openLink(`${folder}/${name}`);
+    if (link !== undefined) ids.add(link.info().id);
+  }
+  return ids;
 }
 
 /** Names in a folder, sorted; none where it does not exist. */
@@ -123,10 +188,10 @@ export function makeFolder(path: string): void {
 }
 
 /**
- * Unpins one thing. A link is detached at once: the kernel would do it a little later.
- * No error where there is nothing.
+ * Unpins one thing. A link is detached at once: the kernel would do it a little later; not so those
+ * of `kept`, which are pinned elsewhere, too. No error where there is nothing.
  */
-export function unpin(path: string): void {
+export function unpin(path: string, kept: ReadonlySet<number> = new Set()): void {
   let link: Link;
   try {
     link = Link.openPinned(path);
@@ -135,16 +200,18 @@ export function unpin(path: string): void {
     throw error;
   }
   using owned = link;
-  try {
-    owned.detach();
-  } catch {
-    // Not a link to a cgroup: those go when their last descriptor is closed.
+  if (kept.size === 0 || !kept.has(owned.info().id)) {
+    try {
+      owned.detach();
+    } catch {
+      // Not a link to a cgroup: those go when their last descriptor is closed.
+    }
   }
   removeFile(path);
 }
 
 /** Everything below, links before the rest, and the folder. No error where there is nothing. */
-export function removeTree(path: string): void {
+export function removeTree(path: string, kept?: ReadonlySet<number>): void {
   let entries;
   try {
     entries = listDirectory(path);
@@ -153,10 +220,10 @@ export function removeTree(path: string): void {
     throw error;
   }
   for (const { name } of entries.filter(({ isDirectory }) => isDirectory)) {
-    removeTree(`${path}/${name}`);
+    removeTree(`${path}/${name}`, kept);
   }
   const pins = entries.filter(({ isDirectory }) => !isDirectory).map(({ name }) => name);
-  for (const name of pins.sort(linksFirst)) unpin(`${path}/${name}`);
+  for (const name of pins.sort(linksFirst)) unpin(`${path}/${name}`, kept);
   removeDirectory(path);
 }
 

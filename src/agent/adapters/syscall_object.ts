@@ -16,9 +16,18 @@ import {
 import { SYS_LAYOUT } from "../../../bpf/layout.ts";
 import { EbpfError } from "../ports.ts";
 import { during, duringAsync } from "./failures.ts";
-import { buildMark, globalPlace, openObject, u32 } from "./objects.ts";
+import { buildMark, globalPlace, openObject, u32, u64 } from "./objects.ts";
 import { makeFolder, namesIn, openLink, openMap, type Pins, removeTree, unpin } from "./pins.ts";
-import { decodeSettings, encodeSettings, SysFlag, SysLimit } from "./syscall_values.ts";
+import type { SyscallBook } from "./syscall_book.ts";
+import {
+  decodeSettings,
+  encodeControl,
+  encodePod,
+  encodeSettings,
+  SysFlag,
+  SysLimit,
+  unionOf,
+} from "./syscall_values.ts";
 
 const { sys_program } = SYS_LAYOUT.enums;
 
@@ -26,16 +35,33 @@ const { sys_program } = SYS_LAYOUT.enums;
 export const SYSCALL_MAPS = {
   ".bss": "sys_control",
   programs: "sys_programs",
-  cgroups: "sys_cgroups",
   counts: "sys_counts",
   errors: "sys_errors",
   compat: "sys_compat",
   pids: "sys_pids",
   latencies: "sys_latencies",
   lost: "sys_lost",
+  // Calls under way, by task or, where the kernel has no memory for that, by thread.
+  starts: "sys_starts",
+  thread_starts: "sys_threads",
+  // Last: pinned once it says which rows there are.
+  cgroups: "sys_cgroups",
 } as const;
 export type SyscallMap = keyof typeof SYSCALL_MAPS;
-const ALL_MAPS = Object.entries(SYSCALL_MAPS) as readonly (readonly [SyscallMap, string])[];
+
+/** Those that this kernel needs. */
+function allMaps(): (readonly [SyscallMap, string])[] {
+  const unused = hasFeature("taskStorage") ? "thread_starts" : "starts";
+  const maps = Object.entries(SYSCALL_MAPS) as (readonly [SyscallMap, string])[];
+  return maps.filter(([name]) => name !== unused);
+}
+
+/** Sizes of what is only passed on to another layout where it is alike: key, value, entries. */
+const START_BYTES = SYS_LAYOUT.structs.sys_start.size;
+const PASSED_ON: Partial<Readonly<Record<SyscallMap, readonly number[]>>> = {
+  starts: [4, START_BYTES, 0],
+  thread_starts: [8, START_BYTES, SysLimit.SYS_THREADS_MAX],
+};
 
 const LINKS = { enter: "sys_enter", exit: "sys_exit" } as const;
 type LinkName = keyof typeof LINKS;
@@ -88,8 +114,7 @@ export class SyscallObject {
   /** The programs are loaded and can do what `flags` ask, and what they jump through is in place. */
   covers(flags: number): boolean {
     const loaded = this.loadedFlags;
-    return loaded !== undefined && (loaded & flags) === flags &&
-      ALL_MAPS.every(([, pin]) => namesIn(this.#pins.maps).includes(pin));
+    return loaded !== undefined && (loaded & flags) === flags && this.isWhole;
   }
 
   /** The links that `flags` need are pinned. */
@@ -98,20 +123,34 @@ export class SyscallObject {
     return linksFor(flags).every((link) => names.includes(link));
   }
 
+  /** All its maps are pinned. */
+  get isWhole(): boolean {
+    const names = namesIn(this.#pins.maps);
+    return allMaps().every(([, pin]) => names.includes(pin));
+  }
+
   /**
    * Loads, or replaces what is loaded; features that were built in stay. Without its mark, which goes
    * first and comes last, all of it is done again.
+   *
+   * @param from another layout's counter, whose place it takes: this one's rows are those, unless it is
+   * whole already, as when it was replaced by a program that then died.
    */
-  async load(flags: number): Promise<void> {
+  async load(flags: number, from?: SyscallBook): Promise<void> {
+    const model = this.isWhole ? undefined : from;
+    // Half made, or half taken down: either way nobody has counted in it since it was last read.
+    if (model !== undefined) during("bpffs", () => this.takeDown(model.linkIds()));
     const wanted = flags | (this.loadedFlags ?? 0) & FEATURES | kernelFlags();
     using object = during("load", () => openObject("syscalls"));
     const remade = during("load", () => {
       object.setGlobal("settings", encodeSettings(wanted, this.#compat));
-      return this.#shareMaps(object, wanted);
+      return this.#shareMaps(object, wanted, model);
     });
     await duringAsync("load", () => object.load());
+    if (model !== undefined) during("map", () => this.#copyRows(object, model));
     during("bpffs", () => {
       this.#removeMarks();
+      if (model !== undefined) this.#adoptLinks(model);
       for (const name of remade) {
         using map = object.map(name);
         replacePin(map, this.#path(name));
@@ -130,10 +169,10 @@ export class SyscallObject {
     during("bpffs", () => makeFolder(`${this.#pins.sys}/${buildMark("syscalls")}`));
   }
 
-  /** Links first: from then on nobody pays. */
-  takeDown(): void {
-    for (const link of Object.keys(LINKS)) unpin(`${this.#pins.sys}/${link}`);
-    removeTree(this.#pins.sys);
+  /** Links first: from then on nobody pays. @param kept ids of links that are pinned elsewhere, too. */
+  takeDown(kept?: ReadonlySet<number>): void {
+    for (const link of Object.keys(LINKS)) unpin(`${this.#pins.sys}/${link}`, kept);
+    removeTree(this.#pins.sys, kept);
     makeFolder(this.#pins.sys);
     for (const name of namesIn(this.#pins.maps)) {
       if (name.startsWith("sys_")) unpin(`${this.#pins.maps}/${name}`);
@@ -150,12 +189,35 @@ export class SyscallObject {
     return `${this.#pins.maps}/${SYSCALL_MAPS[name]}`;
   }
 
-  /** @returns maps that will be made anew, to be pinned after. */
-  #shareMaps(object: BpfObject, flags: number): SyscallMap[] {
+  #copyRows(object: BpfObject, from: SyscallBook): void {
+    const rows = from.rows();
+    using cgroups = object.map("cgroups");
+    for (const { row, cgroupIds, spec } of rows) {
+      for (const id of cgroupIds) cgroups.update(u64(id), encodePod(row, spec));
+    }
+    using control = object.map(".bss");
+    const section = new Uint8Array(control.valueBytes);
+    const numbers = unionOf(rows, this.#compat);
+    const block = encodeControl({ numbers, generation: 1, levels: from.levels() });
+    section.set(block, globalPlace("syscalls", "control").offset);
+    control.update(u32(0), section);
+  }
+
+  /** The same links, pinned here as well. */
+  #adoptLinks(from: SyscallBook): void {
+    for (const name of Object.keys(LINKS)) {
+      using link = from.link(name);
+      link?.pin(`${this.#pins.sys}/${name}`);
+    }
+  }
+
+  /** @returns maps that are not pinned here yet. */
+  #shareMaps(object: BpfObject, flags: number, from: SyscallBook | undefined): SyscallMap[] {
     const remade: SyscallMap[] = [];
-    for (const [name] of ALL_MAPS) {
+    if (from !== undefined) passOn(object, from);
+    for (const [name] of allMaps()) {
       using existing = this.map(name);
-      const entries = this.#entries(name, flags);
+      const entries = this.#entries(name, flags, from);
       // Grown from nothing: the feature was off, so that there is nothing in it.
       const fits = existing !== undefined &&
         (entries === undefined || existing.info.maxEntries >= entries);
@@ -167,10 +229,10 @@ export class SyscallObject {
   }
 
   /** Undefined: as the object says. What is off takes one entry. */
-  #entries(name: SyscallMap, flags: number): number | undefined {
+  #entries(name: SyscallMap, flags: number, from: SyscallBook | undefined): number | undefined {
     // Rows in use keep their capacity: an option that changed counts from the next time on.
     using counts = this.map("counts");
-    const rows = counts?.info.maxEntries ?? this.#capacity;
+    const rows = counts?.info.maxEntries ?? from?.capacity ?? this.#capacity;
     const when = (flag: number, entries: number) => (flags & flag) !== 0 ? entries : 1;
     switch (name) {
       case "counts":
@@ -204,6 +266,18 @@ export class SyscallObject {
 
 function linksFor(flags: number): LinkName[] {
   return (flags & AT_EXIT) !== 0 ? ["enter", "exit"] : ["enter"];
+}
+
+function passOn(object: BpfObject, from: SyscallBook): void {
+  // What is attached jumps through it.
+  object.reuse("programs", from.programs);
+  for (const [name, sizes] of Object.entries(PASSED_ON)) {
+    using map = from.optional(SYSCALL_MAPS[name as SyscallMap]);
+    if (map === undefined) continue;
+    const { keySize, valueSize, maxEntries } = map.info;
+    const known = [keySize, valueSize, maxEntries];
+    if (known.every((size, index) => size === sizes[index])) object.reuse(name, map);
+  }
 }
 
 /** `SysFlag` bits for what the kernel has. */

@@ -3,6 +3,7 @@ import { SYS_LAYOUT } from "../../../bpf/layout.ts";
 import { type MapEntry, StructCodec } from "../../../ffi/mod.ts";
 import { SYSCALL_NUMBERS, type SyscallSpec } from "../../domain/ebpf_programs.ts";
 import type { SyscallCounts, SyscallState } from "../ports.ts";
+import type { Totals } from "./carry.ts";
 
 const { sys_flag, sys_limit } = SYS_LAYOUT.enums;
 const settings = new StructCodec(SYS_LAYOUT.structs.sys_settings);
@@ -14,6 +15,7 @@ const latency = new StructCodec(SYS_LAYOUT.structs.sys_latency);
 
 export const SysFlag = sys_flag;
 export const SysLimit = sys_limit;
+export const POD_BYTES = SYS_LAYOUT.structs.sys_pod.size;
 
 export function specFlags(spec: SyscallSpec): number {
   return (spec.errors ? sys_flag.SYS_FLAG_ERRORS : 0) |
@@ -48,6 +50,11 @@ export function decodeControl(bytes: Uint8Array): { generation: number; levels: 
     generation: control.readNumber(bytes, "generation"),
     levels: control.readNumber(bytes, "levels"),
   };
+}
+
+/** From a section that begins with a control block. */
+export function levelsOf(section: Uint8Array): number {
+  return decodeControl(section.subarray(0, SYS_LAYOUT.structs.sys_control.size)).levels;
 }
 
 export function encodePod(row: number, spec: SyscallSpec): Uint8Array<ArrayBuffer> {
@@ -119,6 +126,59 @@ export function pidsOf(
     number: pidKey.readNumber(key, "number"),
     count: sum(value),
   }));
+}
+
+/** With what was counted before the maps began, by the keys of `carry.ts`. */
+export function withCarried(counts: SyscallCounts, carried: Totals): SyscallCounts {
+  if (carried.size === 0) return counts;
+  const { errors, latencies, pids } = counts;
+  return {
+    ...counts,
+    calls: plus(counts.calls, "c", carried),
+    compatUnknown: counts.compatUnknown + (carried.get("k1") ?? 0n),
+    ...(errors === undefined ? {} : { errors: plus(errors, "e", carried) }),
+    ...(latencies === undefined ? {} : { latencies: plusLatencies(latencies, carried) }),
+    ...(pids === undefined ? {} : { pids: plusPids(pids, carried) }),
+  };
+}
+
+function plus(totals: BigUint64Array, prefix: string, carried: Totals): BigUint64Array {
+  return totals.map((total, number) => total + (carried.get(`${prefix}${number}`) ?? 0n));
+}
+
+/** Keys of two numbers, such as `p12.3`; the second may be a word. */
+function pairs(carried: Totals, prefix: string): [number, string, bigint][] {
+  return [...carried].filter(([key]) => key.startsWith(prefix)).map(([key, total]) => {
+    const [first = "", second = ""] = key.slice(1).split(".");
+    return [Number(first), second, total];
+  });
+}
+
+function plusLatencies(latencies: Latencies, carried: Totals): Latencies {
+  const known = new Map(latencies.map(({ number, buckets, sumNs }) => [
+    number,
+    { number, buckets: [...buckets], sumNs },
+  ]));
+  for (const [number, what, total] of pairs(carried, "l")) {
+    const buckets = Array.from({ length: sys_limit.SYS_BUCKETS }, () => 0n);
+    const one = known.get(number) ?? { number, buckets, sumNs: 0n };
+    known.set(number, one);
+    // A layout may tell more of them apart: the last bucket takes the rest.
+    const at = Math.min(Number(what), one.buckets.length - 1);
+    if (what === "sum") one.sumNs += total;
+    else one.buckets[at] = (one.buckets[at] ?? 0n) + total;
+  }
+  return [...known.values()];
+}
+
+function plusPids(pids: Pids, carried: Totals): Pids {
+  const known = new Map(pids.map((one) => [`${one.pid}.${one.number}`, one]));
+  for (const [pid, number, total] of pairs(carried, "p")) {
+    const key = `${pid}.${number}`;
+    const count = (known.get(key)?.count ?? 0n) + total;
+    known.set(key, { pid, number: Number(number), count });
+  }
+  return [...known.values()];
 }
 
 function bitmap(numbers: Iterable<number>): BigUint64Array {

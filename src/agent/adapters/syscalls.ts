@@ -1,5 +1,5 @@
 /** Rows of the syscall counter: who has which, what it counts, and what was counted. */
-import type { BpfMap, MapEntry } from "../../../ffi/mod.ts";
+import { waitForPrograms } from "../../../ffi/mod.ts";
 import type { SyscallSpec } from "../../domain/ebpf_programs.ts";
 import {
   EbpfError,
@@ -9,26 +9,25 @@ import {
   type SyscallPort,
   type SyscallState,
 } from "../ports.ts";
+import { CarryPin } from "./carry.ts";
 import { during, orUndo } from "./failures.ts";
 import { answer } from "./firewall.ts";
 import { globalPlace, u32, u64 } from "./objects.ts";
-import { namesIn, openLink, type Pins, removeTree } from "./pins.ts";
+import { openLink, type Pins } from "./pins.ts";
+import { SyscallBook } from "./syscall_book.ts";
 import { type SyscallMap, SyscallObject } from "./syscall_object.ts";
+import { RowReader } from "./syscall_reader.ts";
 import {
   decodeControl,
   encodeControl,
   encodePod,
-  latenciesOf,
-  pidsOf,
   rowOfLatencyKey,
   rowOfPidKey,
   rowsOf,
   specFlags,
-  SysLimit,
   unionOf,
+  withCarried,
 } from "./syscall_values.ts";
-
-const ROW_BYTES = SysLimit.SYS_NUMBERS * 8;
 
 export interface SyscallOptions {
   /** By 32-bit number: the 64-bit number of the same call. */
@@ -46,6 +45,7 @@ export class LibbpfSyscalls implements SyscallPort {
   readonly #pins: Pins;
   readonly #options: SyscallOptions;
   readonly #object: SyscallObject;
+  readonly #carried: CarryPin;
   /** Where the search for a free row begins: calls under way may still count for the one freed last. */
   #nextRow = 0;
 
@@ -53,18 +53,41 @@ export class LibbpfSyscalls implements SyscallPort {
     this.#pins = pins;
     this.#options = options;
     this.#object = new SyscallObject(pins, options);
+    this.#carried = new CarryPin(`${pins.maps}/sys_carry`);
+  }
+
+  /**
+   * Goes on with what the counter of another layout counts, and takes it down; nothing where there is
+   * none that keeps to the form of `carry.ts`. All rows at once: what is attached is one for all.
+   * To be called before anything else is done to rows. @throws EbpfError
+   */
+  async takeOver(): Promise<void> {
+    using opened = new DisposableStack();
+    const books = during(
+      "map",
+      () => this.#pins.legible().flatMap((folder) => SyscallBook.open(folder) ?? []),
+    );
+    for (const book of books) opened.use(book);
+    const used = during("map", () => books.filter((book) => book.rows().length > 0));
+    const [from] = used;
+    if (from === undefined) return;
+    const rows = during("map", () => this.#object.isWhole ? this.#rows() : from.rows());
+    await this.#object.load(flagsOf(rows), from);
+    during("map", () => this.#carry(used));
+    during("bpffs", () => {
+      this.#pins.removeOtherCounters();
+      this.#carried.publish(this.#carried.read().fold());
+    });
   }
 
   inspect(): Promise<SyscallNodeState> {
     return answer(() =>
       during("map", () => {
         const rows = this.#rows();
-        const flags = rows.reduce((all, { spec }) => all | specFlags(spec), 0);
         using counts = this.#object.map("counts");
         return {
-          attached: this.#object.covers(flags) && this.#object.isAttached(flags),
-          present: this.#object.present ||
-            this.#pins.others().some((version) => namesIn(`${version}/sys`).length > 0),
+          attached: this.#holds(flagsOf(rows)),
+          present: this.#object.present || this.#pins.othersCount,
           rows,
           capacity: counts?.info.maxEntries ?? this.#options.capacity,
         };
@@ -73,22 +96,21 @@ export class LibbpfSyscalls implements SyscallPort {
   }
 
   async put(cgroup: PodCgroup, spec: SyscallSpec): Promise<number> {
+    await this.takeOver();
     const before = during("map", () => this.#rows());
     const own = before.find(({ cgroupIds }) => cgroupIds.includes(cgroup.id))?.row;
     let row = own;
     return await orUndo(async () => {
       // All rows' features: an exchange for one of them must not turn off those of another.
-      const flags = before.reduce((all, one) => all | specFlags(one.spec), specFlags(spec));
-      if (!this.#object.covers(flags) || !this.#object.isAttached(flags)) {
-        await this.#object.load(flags);
-      }
+      const flags = flagsOf(before) | specFlags(spec);
+      if (!this.#holds(flags)) await this.#object.load(flags);
       return during("map", () => {
         const chosen = own ?? this.#freeRow(before);
         row = chosen;
         if (own === undefined) this.#zero(chosen);
         this.#lead(chosen, [cgroup.id, ...cgroup.descendants], spec);
         this.#publish(this.#options.levelBits(cgroup.level));
-        this.#removeOthers();
+        this.#pins.removeOtherCounters();
         return chosen;
       });
     }, () => {
@@ -100,13 +122,12 @@ export class LibbpfSyscalls implements SyscallPort {
     return answer(() => during("map", () => this.#release(row)));
   }
 
-  detachUnused(): Promise<void> {
-    return answer(() =>
-      during("bpffs", () => {
-        this.#removeOthers();
-        if (this.#object.present && this.#rows().length === 0) this.#object.takeDown();
-      })
-    );
+  async detachUnused(): Promise<void> {
+    await this.takeOver();
+    during("bpffs", () => {
+      this.#pins.removeOtherCounters();
+      if (this.#object.present && this.#rows().length === 0) this.#object.takeDown();
+    });
   }
 
   counts(rows: readonly number[]): Promise<readonly SyscallCounts[]> {
@@ -114,12 +135,25 @@ export class LibbpfSyscalls implements SyscallPort {
       during("map", () => {
         const specs = new Map(this.#rows().map(({ row, spec }) => [row, spec]));
         using reader = new RowReader(this.#object);
+        const carried = this.#carried.read();
         return rows.flatMap((row) => {
           const spec = specs.get(row);
-          return spec === undefined ? [] : [reader.read(row, spec)];
+          return spec === undefined ? [] : [withCarried(reader.read(row, spec), carried.of(row))];
         });
       })
     );
+  }
+
+  /** Calls of 32-bit programs, whether they have a 64-bit number or not. */
+  compatCalls(row: number): bigint {
+    return during("map", () => {
+      using compat = this.#object.map("compat");
+      const value = compat?.lookup(u32(row));
+      const counted = value === undefined ? [] : [...compat?.sumU64(value) ?? []];
+      const carried = this.#carried.read().of(row);
+      return counted.reduce((sum, count) => sum + count, 0n) + (carried.get("k0") ?? 0n) +
+        (carried.get("k1") ?? 0n);
+    });
   }
 
   /** Rows in use, and how many there are; undefined while nothing is counted. */
@@ -134,6 +168,22 @@ export class LibbpfSyscalls implements SyscallPort {
   programId(): number | undefined {
     using link = openLink(`${this.#pins.sys}/enter`);
     return link?.info().programId;
+  }
+
+  /** This layout's counter, and no other one, does what `flags` ask. */
+  #holds(flags: number): boolean {
+    return this.#object.covers(flags) && this.#object.isAttached(flags) && !this.#pins.othersCount;
+  }
+
+  /** What has counted here and in `books` stands still, but for this layout's own map. */
+  #carry(books: readonly SyscallBook[]): void {
+    waitForPrograms();
+    using programs = this.#object.need("programs");
+    using counts = this.#object.need("counts");
+    // Another one's counter has run beside this one: it counted the same calls.
+    const record = books.filter((book) => book.programs.info.id === programs.info.id)
+      .reduce((merged, book) => merged.merge(book.record()), this.#carried.read());
+    this.#carried.publish(record.withoutSource(counts.info.id));
   }
 
   #rows(): SyscallState[] {
@@ -162,8 +212,14 @@ export class LibbpfSyscalls implements SyscallPort {
       using map = this.#object.need(name);
       if (row < map.info.maxEntries) map.update(u32(row), new Uint8Array(map.valueBytes));
     }
+    this.#forgetCarried(row);
     this.#forgetKeys("pids", (key) => rowOfPidKey(key) === row);
     this.#forgetKeys("latencies", (key) => rowOfLatencyKey(key) === row);
+  }
+
+  #forgetCarried(row: number): void {
+    const record = this.#carried.read();
+    if (record.of(row).size > 0) this.#carried.publish(record.withoutRow(row));
   }
 
   #forgetKeys(name: SyscallMap, isOurs: (key: Uint8Array) => boolean): void {
@@ -205,74 +261,11 @@ export class LibbpfSyscalls implements SyscallPort {
       using cgroups = this.#object.need("cgroups");
       for (const id of gone.cgroupIds) cgroups.delete(u64(id));
       this.#publish(0);
+      this.#forgetCarried(gone.row);
     }
     if (this.#object.present && this.#rows().length === 0) this.#object.takeDown();
   }
-
-  /** Of another layout: its counter, and all of it once no Pod is left there. */
-  #removeOthers(): void {
-    for (const version of this.#pins.others()) {
-      removeTree(`${version}/sys`);
-      if (namesIn(`${version}/pods`).length === 0) removeTree(version);
-    }
-  }
 }
 
-/** Reads rows one by one: a whole map is 4 KiB for each row and CPU, and most rows are not asked for. */
-class RowReader implements Disposable {
-  readonly #owned = new DisposableStack();
-  readonly #object: SyscallObject;
-  readonly #maps = new Map<SyscallMap, BpfMap>();
-  readonly #entries = new Map<SyscallMap, readonly MapEntry[]>();
-
-  constructor(object: SyscallObject) {
-    this.#object = object;
-  }
-
-  read(row: number, spec: SyscallSpec): SyscallCounts {
-    const compat = this.#sums("compat", row);
-    return {
-      row,
-      calls: this.#sums("counts", row) ?? new BigUint64Array(SysLimit.SYS_NUMBERS),
-      ...(spec.errors ? { errors: this.#sums("errors", row) ?? emptyRow() } : {}),
-      compatUnknown: compat?.[1] ?? 0n,
-      ...(spec.latency ? { latencies: latenciesOf(this.#all("latencies"), row) } : {}),
-      ...(spec.pids ? { pids: pidsOf(this.#all("pids"), row, (value) => this.#sum(value)) } : {}),
-    };
-  }
-
-  #map(name: SyscallMap): BpfMap {
-    let map = this.#maps.get(name);
-    if (map === undefined) {
-      map = this.#owned.use(this.#object.need(name));
-      this.#maps.set(name, map);
-    }
-    return map;
-  }
-
-  #sums(name: SyscallMap, row: number): BigUint64Array | undefined {
-    const map = this.#map(name);
-    const value = map.lookup(u32(row));
-    return value === undefined ? undefined : map.sumU64(value);
-  }
-
-  /** In one reading for all rows. */
-  #all(name: SyscallMap): readonly MapEntry[] {
-    let entries = this.#entries.get(name);
-    if (entries === undefined) {
-      entries = this.#map(name).entries();
-      this.#entries.set(name, entries);
-    }
-    return entries;
-  }
-
-  #sum(value: Uint8Array<ArrayBuffer>): bigint {
-    return this.#map("pids").sumU64(value)[0] ?? 0n;
-  }
-
-  [Symbol.dispose](): void {
-    this.#owned.dispose();
-  }
-}
-
-const emptyRow = () => new BigUint64Array(ROW_BYTES / 8);
+const flagsOf = (rows: readonly SyscallState[]) =>
+  rows.reduce((all, { spec }) => all | specFlags(spec), 0);

@@ -8,6 +8,8 @@ import errno
 import json
 import mmap
 import os
+import select
+import signal
 import socket
 import struct
 import subprocess
@@ -17,6 +19,7 @@ import time
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
+PR_SET_PDEATHSIG = 1
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 TYPES = {"stream": socket.SOCK_STREAM, "dgram": socket.SOCK_DGRAM, "raw": socket.SOCK_RAW}
 # By name, as the tests ask for them: x86_64, aarch64.
@@ -241,11 +244,83 @@ def work(cgroup, steps, threads=1):
         os._exit(1)
 
 
+class Churn:
+    """A child that does one thing again and again until it is told to stop, and counts."""
+
+    def __init__(self, step, cgroup):
+        # Whether to stop; how often it was done; how often with an answer of True.
+        self.shared = mmap.mmap(-1, 24)
+        self.pid = os.fork()
+        if self.pid != 0:
+            return
+        try:
+            LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if cgroup is not None:
+                join(cgroup)
+            done = through = 0
+            while self.shared[0] == 0:
+                if step():
+                    through += 1
+                done += 1
+                struct.pack_into("=QQ", self.shared, 8, done, through)
+            os._exit(0)
+        except BaseException as error:
+            print(repr(error), file=sys.stderr)
+            os._exit(1)
+
+    def tally(self):
+        return struct.unpack_from("=QQ", self.shared, 8)
+
+    def stop(self):
+        self.shared[0] = 1
+        _, status = os.waitpid(self.pid, 0)
+        if status != 0:
+            raise RuntimeError(f"the child ended with {status}")
+        return self.tally()
+
+
+churns = {}
+
+
+def churn_calls(id, cgroup):
+    """One read and one failing close each time."""
+    fd = os.open("/dev/zero", os.O_RDONLY)
+    failing, nowhere = NUMBERS["close"][os.uname().machine], 999
+
+    def step():
+        os.read(fd, 1)
+        LIBC.syscall(failing, nowhere)
+
+    churns[id] = Churn(step, cgroup)
+
+
+def churn_connects(id, host, port):
+    """Tries a port with one packet each time; True when somebody answered."""
+
+    def step():
+        with socket.socket() as sock:
+            sock.setblocking(False)
+            sock.connect_ex((host, port))
+            _, writable, _ = select.select([], [sock], [], 0.001)
+            return len(writable) > 0
+
+    churns[id] = Churn(step, None)
+
+
+def churn_tally(id):
+    return churns[id].tally()
+
+
+def churn_stop(id):
+    return churns.pop(id).stop()
+
+
 COMMANDS = {
     function.__name__: function
     for function in (
         join, new_network, shell, write_file, open_socket, bind, listen, connect, accept, send,
         send_to, send_hex, fast_open, receive, port_of, close, close_all, ping, flood, flood_stop, drain, work,
+        churn_calls, churn_connects, churn_tally, churn_stop,
     )
 }
 

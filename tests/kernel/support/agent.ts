@@ -1,5 +1,6 @@
 /** The agent's adapters in a sandbox, and specifications to give them. */
 import assert from "node:assert/strict";
+import { LibbpfLoader } from "../../../src/agent/adapters/loader.ts";
 import { type NodePorts, nodePorts } from "../../../src/agent/adapters/mod.ts";
 import type { BpfLoader, FirewallCounts } from "../../../src/agent/ports.ts";
 import {
@@ -25,12 +26,15 @@ export function makePorts(
   return nodePorts({ bpffsFolder, cgroupRoot, syscallRows, clock, random });
 }
 
-/** Opened, and closed at the end. */
+/** Opened, and closed at the end. @param layout of the pins, as of an agent of another version. */
 export async function openLoader(
   folder: string,
-  syscallRows?: number,
+  syscallRows = 8,
+  layout?: string,
 ): Promise<BpfLoader & AsyncDisposable> {
-  const { loader } = makePorts(folder, syscallRows === undefined ? {} : { syscallRows });
+  const random = seededRandom(1);
+  const other = layout === undefined ? {} : { layout };
+  const loader = new LibbpfLoader({ folder, syscallRows, random, ...other });
   await loader.open();
   return Object.assign(loader, { [Symbol.asyncDispose]: () => loader.close() });
 }
