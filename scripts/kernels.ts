@@ -46,6 +46,7 @@ const PROJECT = ["bpf", "deno.json", "ffi", "main.ts", "scripts", "src", "tests"
 const TESTS = [
   ...["firewall_matrix", "firewall", "syscalls", "lifecycle", "objects", "library"],
   ...["agent_cgroups", "agent_firewall", "agent_syscalls", "agent_lifecycle", "agent_commands"],
+  "agent_layouts",
 ].map((name) => `tests/kernel/${name}_test.ts`);
 const APPLETS = [
   "mount",

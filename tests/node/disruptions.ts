@@ -15,7 +15,15 @@ import {
   untilNothingIsHeld,
   untilReady,
 } from "./cluster.ts";
-import { countedOnce, countsAtRest, report, type Scene, watchPorts, work } from "./steps.ts";
+import {
+  countedOnce,
+  countsAtRest,
+  report,
+  type Scene,
+  triesAtRest,
+  watchPorts,
+  work,
+} from "./steps.ts";
 import { Watch } from "./watch.ts";
 
 const POLL = { timeoutMs: 180_000, everyMs: 250 };
@@ -27,11 +35,12 @@ function watchShut({ vm, web, clientPid }: Scene): Promise<Watch> {
   return Watch.start(vm, { shut: `tcp:${web.status.podIP}:${SHUT_PORT}` }, clientPid);
 }
 
-/** All that was tried was blocked. */
-async function wasShut(watch: Watch, during: string): Promise<void> {
+/** All that was tried was blocked. @returns how often that was. */
+async function wasShut(watch: Watch, during: string): Promise<number> {
   const { shut = {} } = await watch.tally();
   assert.deepEqual(Object.keys(shut), ["blocked"], JSON.stringify(shut));
   report(`${during}: ${shut.blocked} connections tried, ${shut.blocked} blocked`);
+  return shut.blocked ?? 0;
 }
 
 export async function agentIsKilled(scene: Scene): Promise<void> {
@@ -59,15 +68,18 @@ export async function agentIsKilled(scene: Scene): Promise<void> {
 }
 
 /**
- * Agents of another version, and back: its programs are in place before the others go. Counts begin
- * anew with another layout.
+ * Agents of another version, and back: its programs take the place of the others, and counts go on. Calls
+ * are made and the blocked port is tried all the while: each is counted once.
  *
  * @param layout where it pins.
  */
 export async function isExchanged(scene: Scene, version: string, layout: string): Promise<void> {
   const { vm } = scene;
-  await using watch = await watchShut(scene);
+  const [before, triesBefore] = [await countsAtRest(vm), await triesAtRest(vm)];
+  const watch = await watchShut(scene);
+  await using _ = watch;
   const begin = systemClock.monotonic();
+  await work(scene);
   await exchangeAgents(vm, version);
   report(`agent exchanged for ${version}: ${seconds(begin)}`);
   const agent = await agentPod(vm);
@@ -78,10 +90,12 @@ export async function isExchanged(scene: Scene, version: string, layout: string)
     return true;
   }, POLL);
   assert.ok((await links(vm)).length > 3);
-  const before = await countsAtRest(vm);
-  await work(scene);
   await countedOnce(scene, before);
-  await wasShut(watch, `exchanged for ${version}`);
+  const tried = await wasShut(watch, `exchanged for ${version}`);
+  assert.equal(await triesAtRest(vm) - triesBefore, tried, "connections tried, and counted");
+  const after = await countsAtRest(vm);
+  await work(scene);
+  await countedOnce(scene, after);
 }
 
 /** @returns the Pods as they run after it. */

@@ -106,6 +106,8 @@ export async function podStarts(vm: Vm): Promise<Scene> {
   return { vm, web, webPid: await pidOf(vm, web), clientPid };
 }
 
+const verdict = (stat: string) => `namespace="${TEAM}",pod_name="web",stat_type="${stat}"`;
+
 export async function portsAreReal(scene: Scene): Promise<void> {
   const { vm, web } = scene;
   const connect = (port: number) =>
@@ -114,7 +116,6 @@ export async function portsAreReal(scene: Scene): Promise<void> {
     );
   await connect(OPEN_PORT);
   await assert.rejects(connect(SHUT_PORT), /timed out/);
-  const verdict = (stat: string) => `namespace="${TEAM}",pod_name="web",stat_type="${stat}"`;
   await eventually("the metrics have both connections", async () => {
     const seen = await metrics(vm, "ebpf_l4_firewall_total");
     return seen.get(verdict("allowed")) === 1 && seen.get(verdict("blocked")) === 1;
@@ -122,11 +123,21 @@ export async function portsAreReal(scene: Scene): Promise<void> {
 }
 
 /** System calls so far, once they are the same twice: "web" then is at rest. */
-export async function countsAtRest(vm: Vm): Promise<Map<string, number>> {
+export function countsAtRest(vm: Vm): Promise<Map<string, number>> {
+  return atRest(vm, "ebpf_syscall_count_total");
+}
+
+/** Connections to "web" so far that were blocked, once nobody tries any more. */
+export async function triesAtRest(vm: Vm): Promise<number> {
+  const verdicts = await atRest(vm, "ebpf_l4_firewall_total");
+  return verdicts.get(verdict("blocked")) ?? 0;
+}
+
+async function atRest(vm: Vm, name: string): Promise<Map<string, number>> {
   let last: Map<string, number> | undefined;
-  return await eventually("the counts rest", async () => {
+  return await eventually(`${name} rests`, async () => {
     const before = last;
-    last = await metrics(vm, "ebpf_syscall_count_total");
+    last = await metrics(vm, name);
     assert.deepEqual(last, before);
     return last;
   }, { timeoutMs: 90_000, everyMs: 2_500 });

@@ -100,6 +100,8 @@ until ($input->can_read(0) || time > $end) {
     settle();
     sleep 0.02;
 }
+# What was begun is counted, too.
+while (@open) { settle(); sleep 0.02 }
 for my $name (sort keys %count) {
     print "total $name $_ $count{$name}{$_}\n" for sort keys %{ $count{$name} };
 }

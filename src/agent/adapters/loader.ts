@@ -35,6 +35,8 @@ const PINNED_SIZES: Readonly<Record<string, readonly [number, number]>> = {
   sys_compat: [4, SYS_LAYOUT.structs.sys_compat.size],
   sys_pids: [SYS_LAYOUT.structs.sys_pid_key.size, 8],
   sys_latencies: [SYS_LAYOUT.structs.sys_latency_key.size, SYS_LAYOUT.structs.sys_latency.size],
+  sys_starts: [4, SYS_LAYOUT.structs.sys_start.size],
+  sys_threads: [8, SYS_LAYOUT.structs.sys_start.size],
 };
 
 export interface LoaderOptions {

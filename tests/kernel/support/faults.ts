@@ -19,6 +19,8 @@ const STEPS = {
   libc: ["mkdir", "rmdir", "unlink", "rename"],
 } as const;
 
+const EPERM = 1;
+
 export class Died extends Error {}
 
 type Functions = Record<string, (this: unknown, ...args: unknown[]) => unknown>;
@@ -53,4 +55,19 @@ export async function diesAt(last: number, work: () => Promise<unknown>): Promis
     for (const undo of restore) undo();
   }
   return step > last;
+}
+
+/** Runs `work`, for which the kernel answers a call with EPERM. */
+export async function refuses<T>(
+  name: (typeof STEPS.libbpf)[number],
+  work: () => Promise<T>,
+): Promise<T> {
+  const symbols = libbpf() as unknown as Functions;
+  const original = symbols[name] as Functions[string];
+  symbols[name] = () => -EPERM;
+  try {
+    return await work();
+  } finally {
+    symbols[name] = original;
+  }
 }
