@@ -125,7 +125,7 @@ export async function compileBundle(bundle: Bundle, options: BuildOptions = {}):
       "--no-check",
       "--no-config",
       "--no-lock",
-      // It would be written beside the program, or to a temporary folder: a container has neither.
+      // Read from a temporary folder, whoever put it there: docs/image.md has that, and what it costs.
       "--no-code-cache",
       "--no-prompt",
       ...RIGHTS,
