@@ -75,12 +75,12 @@ def listen(id):
     sockets[id].listen(16)
 
 
-def connect(id, host, port, timeout=1.0):
+def connect(id, host, port, timeout=5.0):
     sockets[id].settimeout(timeout)
     sockets[id].connect((host, port))
 
 
-def accept(id, as_id, timeout=1.0):
+def accept(id, as_id, timeout=5.0):
     sockets[id].settimeout(timeout)
     sockets[as_id], peer = sockets[id].accept()
     return peer[:2]
@@ -103,7 +103,7 @@ def send_hex(id, data, host):
     return sockets[id].sendto(bytes.fromhex(data), (host, 0))
 
 
-def receive(id, timeout=1.0):
+def receive(id, timeout=5.0):
     sockets[id].settimeout(timeout)
     data, peer = sockets[id].recvfrom(65536)
     return {"data": data[:64].decode("latin1"), "size": len(data), "from": list(peer[:2] if peer else [])}
@@ -128,7 +128,7 @@ def checksum(data):
     return ~(total + (total >> 16)) & 0xFFFF
 
 
-def ping(host, family=4, timeout=1.0):
+def ping(host, family=4, timeout=5.0):
     """An ICMP echo with a raw socket; True when the answer came."""
     protocol = socket.IPPROTO_ICMP if family == 4 else socket.IPPROTO_ICMPV6
     kind, answer, skip = (8, 0, 20) if family == 4 else (128, 129, 0)
