@@ -22,10 +22,10 @@ const OUTPUT = "dist/podconfigmap-controller";
 
 /**
  * V8 sizes its heap by the machine's memory, not by the container's. The limit bounds it for 10,000
- * Pods with room to spare; deploy/ sets the container's limit above it. What old objects may grow by
- * between two full collections lowers the peak: for 5,000 Pods, cold, 121 to 128 MiB in five runs
- * with 40 %, 128 to 148 MiB without, in turn, at no more CPU. The young generation trades memory for CPU,
- * too (16 MiB: 12 MiB more). Collector threads of its own would take the API server's core.
+ * Pods with room to spare (docs/operations.md, "Sizing"); deploy/ sets the container's limit above it.
+ * What old objects may grow by between two full collections lowers the peak: for 5,000 Pods, cold, 121
+ * to 128 MiB in five runs with 40 %, 128 to 148 MiB without, in turn, at no more CPU. The young generation
+ * trades memory for CPU, too (16 MiB: 12 MiB more). Collector threads of its own would take the API server's core.
  */
 export const HEAP_FLAGS =
   "--max-old-space-size=160,--max-semi-space-size=8,--heap-growing-percent=40,--single-threaded-gc";
