@@ -17,6 +17,8 @@
  *   all u64. Values may be per CPU. A layout's counter is there only while all of these are.
  * - `pods/<uid>/{in,out,c4,c6,m4,m6}`: links to the Pod's cgroup; `counters`: key 0 to the u64 of
  *   `struct fw_counters`; `settings` begins as `struct fw_settings`.
+ * - `maps/{fw_flows,fw_seen,fw_node_addresses,fw_events,sys_starts,sys_threads}`: what is under way. Taken
+ *   as they are where all sizes are the same, else begun anew: what they mean goes with the name, too.
  * - `maps/sys_carry`, `pods/<uid>/carry`: the record, what was counted before those counters began.
  *   An array of chunks that together are a JSON text, NUL-padded:
  *   `{"format": 1, "counts": {SOURCE: {ROW: {KEY: "TOTAL"}}}}`.
