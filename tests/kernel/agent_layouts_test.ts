@@ -149,11 +149,17 @@ kernelTest("a change that fails leaves the rules and counts of before", async (s
     assert.deepEqual(namesIn(`${folder}/v2/pods`), [], "taken down altogether");
     assert.ok(namesIn(`${folder}/v1/pods/${podUid}`).includes("in"));
   }
+  // In the middle of the exchange: what is shared already is not detached.
+  await assert.rejects(
+    refuses("bpf_link_update", () => loader.firewall.apply(podUid, cgroup, more)),
+    EbpfError,
+  );
+  await tryIt();
   await worker.do("work", { cgroup: pod.container, steps: [["read", 3]] });
   await loader.firewall.apply(podUid, cgroup, more);
   await tryIt();
   assert.deepEqual(namesIn(folder), ["v2"]);
-  assert.equal(verdicts(await loader.firewall.counts(podUid))["ingress tcp ipv4 blocked"], 4);
+  assert.equal(verdicts(await loader.firewall.counts(podUid))["ingress tcp ipv4 blocked"], 5);
   const [counts] = await loader.syscalls.counts([await bringUp(loader, pod, cgroup)]);
   assert.equal(calls(counts?.calls).read, 3);
 });
