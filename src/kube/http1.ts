@@ -3,8 +3,10 @@
  *
  * Guarantees: input may be split anywhere; interim (1xx) responses are skipped; a body is framed by
  * `Transfer-Encoding: chunked`, `Content-Length` or the end of the connection (RFC 9112 section 6);
- * what is not HTTP/1.x is a {@link HttpFormatError}, never a guess. Body chunks are views into the
- * input. It neither decompresses (nothing asks for that) nor follows redirects.
+ * what is not HTTP/1.x is a {@link HttpFormatError}, never a guess. The body bytes of one input come
+ * as one view into it, and to that end are moved together in place: a watch sends three chunks an
+ * event and many events at a time, and each piece costs its reader a turn. It neither decompresses
+ * (nothing asks for that) nor follows redirects.
  */
 import { Buffer } from "node:buffer";
 import {
@@ -94,6 +96,8 @@ type State =
   | "trailer"
   | "done";
 
+const NOTHING = Buffer.alloc(0);
+
 /** Takes one response apart. Use one instance per request. */
 export class ResponseParser {
   #state: State = "head";
@@ -104,6 +108,10 @@ export class ResponseParser {
   #remaining = 0;
   #keepAlive = false;
   #started = false;
+  /** The input being taken apart, and where in it the body bytes seen so far are. */
+  #input: Buffer = NOTHING;
+  #bodyAt = 0;
+  #bodyEnd = 0;
 
   constructor(method: string, sink: ResponseSink) {
     this.#sink = sink;
@@ -119,7 +127,7 @@ export class ResponseParser {
     return this.#state === "done";
   }
 
-  /** @throws {HttpFormatError} */
+  /** `input` is the parser's to change. @throws {HttpFormatError} */
   push(input: Uint8Array): void {
     if (input.length === 0) return;
     this.#started = true;
@@ -129,11 +137,14 @@ export class ResponseParser {
       if (!rest) return;
       chunk = rest;
     }
+    this.#input = chunk;
     let at = 0;
     while (at < chunk.length) {
       if (this.#state === "done") throw new HttpFormatError("bytes after the end of the response");
       at = this.#step(chunk, at);
     }
+    this.#deliver();
+    this.#input = NOTHING;
   }
 
   /** The peer will send no more. @throws {HttpFormatError} when the response is incomplete. */
@@ -200,7 +211,7 @@ export class ResponseParser {
       case "chunk-data": {
         const end = Math.min(chunk.length, at + this.#remaining);
         this.#remaining -= end - at;
-        this.#sink.body(chunk.subarray(at, end));
+        this.#take(at, end);
         if (this.#remaining === 0) {
           if (this.#state === "length") this.#finish(this.#keepAlive);
           else this.#state = "chunk-end";
@@ -208,7 +219,7 @@ export class ResponseParser {
         return end;
       }
       case "until-close":
-        this.#sink.body(at === 0 ? chunk : chunk.subarray(at));
+        this.#take(at, chunk.length);
         return chunk.length;
       default:
         return this.#readLine(chunk, at);
@@ -242,8 +253,22 @@ export class ResponseParser {
     return newline + 1;
   }
 
+  #take(at: number, end: number): void {
+    if (this.#bodyAt === this.#bodyEnd) this.#bodyAt = this.#bodyEnd = at;
+    else this.#input.copyWithin(this.#bodyEnd, at, end);
+    this.#bodyEnd += end - at;
+  }
+
+  #deliver(): void {
+    if (this.#bodyAt === this.#bodyEnd) return;
+    const body = this.#input.subarray(this.#bodyAt, this.#bodyEnd);
+    this.#bodyAt = this.#bodyEnd = 0;
+    this.#sink.body(body);
+  }
+
   #finish(reusable: boolean): void {
     this.#state = "done";
+    this.#deliver();
     this.#sink.end(reusable);
   }
 }

@@ -43,6 +43,22 @@ Deno.test("a chunked response reads the same wherever it is split", () => {
   }
 });
 
+Deno.test("the body bytes of one input come in one piece, those of another in another", () => {
+  const pieces: string[] = [];
+  const parser = new ResponseParser("GET", {
+    head() {},
+    body: (piece) => void pieces.push(new TextDecoder().decode(piece)),
+    end: () => void pieces.push("end"),
+  });
+  const push = (text: string) => parser.push(new TextEncoder().encode(text));
+  push("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n9\r\ndef");
+  assert.deepEqual(pieces, ["abcdef"]);
+  push("ghi");
+  push("jkl\r\n");
+  push("1\r\nm\r\n1\r\nn\r\n0\r\n\r\n");
+  assert.deepEqual(pieces, ["abcdef", "ghi", "jkl", "mn", "end"]);
+});
+
 Deno.test("a response with a length ends there, also when it is empty", () => {
   const seen = parse("HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}", [20, 41, 42]);
   assert.deepEqual([seen.body, seen.ended, seen.reusable], ["{}", true, true]);

@@ -4,9 +4,14 @@
  * One that is asked for with a signal is not waited for past its abort. No timers.
  */
 
+interface Waiter {
+  /** Cleared when the wait is over, so that nothing holds on to it. */
+  granted: (() => void) | undefined;
+}
+
 export class Permits {
   #free: number;
-  readonly #waiting = new Set<() => void>();
+  readonly #queue: Waiter[] = [];
 
   constructor(count: number) {
     this.#free = count;
@@ -14,7 +19,7 @@ export class Permits {
 
   /** Those who wait. */
   get waiting(): number {
-    return this.#waiting.size;
+    return this.#queue.reduce((count, { granted }) => granted ? count + 1 : count, 0);
   }
 
   /**
@@ -28,25 +33,26 @@ export class Permits {
       return undefined;
     }
     return new Promise((resolve, reject) => {
-      const end = () => {
-        this.#waiting.delete(granted);
-        signal?.removeEventListener("abort", onAbort);
-      };
-      const granted = () => {
-        end();
-        resolve();
-      };
       const onAbort = () => {
-        end();
+        waiter.granted = undefined;
         reject(signal?.reason);
       };
-      this.#waiting.add(granted);
+      const granted = () => {
+        signal?.removeEventListener("abort", onAbort);
+        resolve();
+      };
+      const waiter: Waiter = { granted };
+      this.#queue.push(waiter);
       signal?.addEventListener("abort", onAbort, { once: true });
     });
   }
 
   release(): void {
-    for (const granted of this.#waiting) return granted();
+    for (let next = this.#queue.shift(); next; next = this.#queue.shift()) {
+      const { granted } = next;
+      next.granted = undefined;
+      if (granted) return granted();
+    }
     this.#free++;
   }
 }
