@@ -112,6 +112,25 @@ function keepMessage(level: number, format: Deno.PointerValue, args: Deno.Pointe
   return 0;
 }
 
+/** Loads under way on other threads, by whether their messages are heard. */
+const loads = { heard: 0, unheard: 0 };
+
+/**
+ * Does what happens on another thread. Each of its messages waits for this one: there are hundreds, and
+ * this one may be busy.
+ */
+export async function onOtherThread<T>(work: () => Promise<T>, heard: boolean): Promise<T> {
+  const { libbpf, print } = open();
+  // Taken away only where no other thread can be about to call it.
+  const kind = heard || loads.heard > 0 ? "heard" : "unheard";
+  if (loads[kind]++ === 0 && kind === "unheard") libbpf.libbpf_set_print(null);
+  try {
+    return await work();
+  } finally {
+    if (--loads[kind] === 0 && kind === "unheard") libbpf.libbpf_set_print(print.pointer);
+  }
+}
+
 /** @returns what libbpf printed since the last time, and forgets it. */
 export function takeMessages(): string[] {
   const taken = messages;

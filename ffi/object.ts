@@ -8,7 +8,15 @@
 import { Btf, layoutDifferences, type ObjectLayout } from "./btf.ts";
 import { BpfError, checked, errnoName, LayoutError, VerifierError } from "./errors.ts";
 import { duplicateFd, forgetHandle, registerHandle } from "./handles.ts";
-import { checkedPointer, cString, libbpf, takeMessages, text, textOf } from "./library.ts";
+import {
+  checkedPointer,
+  cString,
+  libbpf,
+  onOtherThread,
+  takeMessages,
+  text,
+  textOf,
+} from "./library.ts";
 import { BpfMap } from "./map.ts";
 import { PinnedBytes } from "./memory.ts";
 import { Program } from "./program.ts";
@@ -18,6 +26,15 @@ const OPEN_OPTIONS_BYTES = 80;
 const LOG_BYTES = 1 << 20;
 
 type State = "open" | "loading" | "loaded" | "failed" | "closed";
+
+const parsed = new WeakMap<Uint8Array, Btf>();
+
+/** Read once for all objects that are opened of the same bytes. */
+function btfOf(bytes: Uint8Array<ArrayBuffer>): Btf {
+  const known = parsed.get(bytes) ?? new Btf(bytes);
+  parsed.set(bytes, known);
+  return known;
+}
 
 export class BpfObject implements Disposable {
   readonly name: string;
@@ -30,7 +47,7 @@ export class BpfObject implements Disposable {
 
   private constructor(name: string, bytes: Uint8Array<ArrayBuffer>) {
     this.name = name;
-    this.#btf = new Btf(bytes);
+    this.#btf = btfOf(bytes);
     this.#log = new PinnedBytes(LOG_BYTES);
     this.#nameBytes = new PinnedBytes(name.length + 1);
     this.#nameBytes.bytes.set(cString(name));
@@ -135,14 +152,17 @@ export class BpfObject implements Disposable {
   }
 
   /**
+   * @param options `details`: keep what libbpf says, for which the load waits for the event loop
+   * hundreds of times. Default: true.
    * @throws {VerifierError} with the log, when the kernel rejects a program.
    * @throws {BpfError} for all else, with what libbpf said.
    */
-  async load(): Promise<void> {
+  async load({ details: heard = true }: { details?: boolean } = {}): Promise<void> {
     this.#expect("open");
     this.#state = "loading";
     takeMessages();
-    const result = await libbpf().bpf_object__load(this.#pointer);
+    const work = () => libbpf().bpf_object__load(this.#pointer);
+    const result = await onOtherThread(work, heard);
     const details = takeMessages();
     this.#state = result === 0 ? "loaded" : "failed";
     const log = textOf(this.#log.bytes);

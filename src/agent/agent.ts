@@ -1,7 +1,7 @@
 /**
  * The eBPF agent of one node as one thing to run: caches, reconciler, sweep, counters, self-test.
  *
- * Guarantees: no Pod's programs are touched before the caches are synced; what is pinned stays and works
+ * Guarantees: before the caches are synced programs are at most added (`head_start.ts`); what is pinned stays and works
  * on when the process stops, however it stops; the next one takes it over. It writes one condition of the
  * Pods of its node, and Events about them; nothing else.
  */
@@ -14,6 +14,7 @@ import { objectKey } from "../runtime/resource.ts";
 import { TroubleLog } from "../runtime/trouble_log.ts";
 import { WorkQueue } from "../runtime/work_queue.ts";
 import { Collector } from "./collector.ts";
+import { headStart } from "./head_start.ts";
 import { Kernel } from "./kernel.ts";
 import { createNodeCaches, type NodeCaches } from "./node_caches.ts";
 import { PodReconciler } from "./pod_reconciler.ts";
@@ -22,6 +23,7 @@ import type { BpfLoader } from "./ports.ts";
 import { Programs } from "./programs.ts";
 import { Records } from "./records.ts";
 import type { AgentDependencies } from "./settings.ts";
+import type { Asking } from "./standby.ts";
 import { Sweeper } from "./sweeper.ts";
 import { VerdictLog } from "./verdict_log.ts";
 
@@ -33,11 +35,14 @@ const SWEEP_MS = 60_000;
 const SETTLE_MS = 60_000;
 /** Between looks at the node's addresses, and between tries of what must succeed once. */
 const NODE_LOOK_MS = 5_000;
+/** How long the caches, and a controller beside, wait for what is more urgent. */
+const HEAD_START_MS = 500;
 /** The same, of whether the kernel has been opened. */
 const OPENED_LOOK_MS = 500;
 
 export class NodeAgent {
   readonly #dependencies: AgentDependencies;
+  readonly #asking: readonly Asking[];
   readonly #caches: NodeCaches;
   readonly #queue: WorkQueue;
   readonly #records = new Records();
@@ -49,10 +54,14 @@ export class NodeAgent {
   #swept = false;
   /** The node has been as wanted once, or has had its time: monotonic ms from which on single Pods do not count. */
   #settledAt = Infinity;
+  /** Aborts once the caches are synced. */
+  readonly #synced = new AbortController();
   #addresses: readonly AddressHex[] = [];
 
-  constructor(dependencies: AgentDependencies) {
+  /** @param asking Pods that are known to ask for programs already: see `head_start.ts`. */
+  constructor(dependencies: AgentDependencies, asking: readonly Asking[] = []) {
     this.#dependencies = dependencies;
+    this.#asking = asking;
     const { clock, log, metrics, node, settings, runtimeMetrics } = dependencies;
     const { queues } = runtimeMetrics;
     this.#caches = createNodeCaches(dependencies);
@@ -116,17 +125,21 @@ export class NodeAgent {
     return { ok: now >= this.#settledAt, detail: `Pod ${objectKey(namespace, name)}: ${reasons}` };
   }
 
-  /** Works until `signal` aborts; resolves once everything has ended. What is pinned stays. */
-  async run(signal: AbortSignal): Promise<void> {
+  /**
+   * Works until `signal` aborts; resolves once everything has ended. What is pinned stays.
+   * @param begun called when others may have the processor: nothing is urgent, or a moment has passed.
+   */
+  async run(signal: AbortSignal, begun = () => {}): Promise<void> {
+    const beginning = this.#begin(signal);
+    await this.#forAMoment(beginning, signal);
+    begun();
     const informing = new AbortController();
     const informers = this.#caches.informers.map((informer) => informer.run(informing.signal));
-    // While they read: what another leader of this node has left is adopted the sooner.
-    const opening = this.#dependencies.settings.role === "leader" && this.#kernel.openIfInUse();
     try {
       await Promise.race([this.#work(signal), ...informers.map(endedTooEarly)]);
     } finally {
       informing.abort();
-      await Promise.allSettled([opening, ...informers]);
+      await Promise.allSettled([beginning, ...informers]);
       // Another one of this process begins with all that the kernel has counted.
       this.#collector.forgetAll();
       this.#dependencies.metrics.stopped();
@@ -134,10 +147,36 @@ export class NodeAgent {
     }
   }
 
+  /** A leader's node is claimed, and what is missing there added, before anything else of the term. */
+  async #begin(signal: AbortSignal): Promise<void> {
+    const { node, log, settings } = this.#dependencies;
+    if (settings.role !== "leader") return;
+    const kernel = this.#kernel;
+    if (!await kernel.openAhead(this.#asking.length > 0)) return;
+    const applied = await headStart(this.#asking, {
+      kernel,
+      cgroups: node.cgroups,
+      signal: AbortSignal.any([signal, this.#synced.signal]),
+    });
+    if (applied > 0) log.info("Applied firewalls ahead of the caches", { pods: applied });
+  }
+
+  async #forAMoment(work: Promise<void>, signal: AbortSignal): Promise<void> {
+    const over = new AbortController();
+    const limit = sleep(
+      this.#dependencies.clock,
+      HEAD_START_MS,
+      AbortSignal.any([signal, over.signal]),
+    );
+    await Promise.race([work, limit.catch(() => {})]);
+    over.abort();
+  }
+
   async #work(signal: AbortSignal): Promise<void> {
     const { clock, random, log, settings, runtimeMetrics, rest, beforeWrite } = this.#dependencies;
     await Promise.all(this.#caches.informers.map((informer) => informer.whenSynced(signal)));
     if (signal.aborted) return;
+    this.#synced.abort();
     log.info("Caches are synced", { pods: this.#caches.pods.size, pcmcs: this.#caches.pcmcs.size });
     const { requests } = runtimeMetrics;
     const api = new ApiClient({

@@ -72,12 +72,18 @@ export class Kernel {
     }
   }
 
-  /** Ahead of whoever will need it. Never throws: a failure is for them to meet, who try again. */
-  async openIfInUse(): Promise<void> {
+  /**
+   * Opens it where programs are wanted, or found, ahead of whoever will need it.
+   * @returns whether it is open. Never throws: a failure is for them to meet, who try again.
+   */
+  async openAhead(areWanted: boolean): Promise<boolean> {
     try {
-      if (await this.#options.loader.present()) await this.use(() => Promise.resolve());
+      if (!areWanted && !await this.#options.loader.present()) return false;
+      await this.use(() => Promise.resolve());
+      return true;
     } catch {
       this.#failure = undefined;
+      return false;
     }
   }
 

@@ -7,7 +7,8 @@
  * - Nothing is taken down on a guess. The lease is read while the node is claimed, and must name a process
  *   of another node: nobody of this node can have applied anything since. While nobody holds the lease, and
  *   while the API server cannot be asked, rules hold.
- * - A new leader of this node finds what the last one left, and adopts it.
+ * - A new leader of this node finds what the last one left, and adopts it. What its Pods ask for it knows
+ *   from standing by, so that what is missing is added before the caches of the term are read.
  * - A process that stops waits a little to see who comes next, as nobody else can take this node's programs down.
  *
  * Conditions of Pods are the leader's to write (`src/controllers/unserved_pods.ts` for other nodes).
@@ -24,6 +25,7 @@ import { NodeAgent } from "./agent.ts";
 import { asEbpfError } from "./kernel.ts";
 import type { BpfLoader } from "./ports.ts";
 import type { AgentDependencies } from "./settings.ts";
+import { Standby } from "./standby.ts";
 
 /** Between looks at what is pinned here, and at whether the node is as wanted. */
 const LOOK_MS = 250;
@@ -49,6 +51,11 @@ export interface LeaderAgentOptions {
   readonly lease: LeaseAt | undefined;
 }
 
+interface Standing {
+  readonly standby: Standby;
+  readonly ended: AbortController;
+}
+
 /** What a look at the node has come to. */
 type Sight =
   /** Nothing of ours is here, or it belongs to a process of this node that leads. */
@@ -70,6 +77,7 @@ export class LeaderAgent {
   #leading = false;
   #agent: NodeAgent | undefined;
   #ready = false;
+  #standby: Standing | undefined;
   #leaseReadAt = -Infinity;
 
   constructor({ dependencies, lease }: LeaderAgentOptions) {
@@ -120,21 +128,26 @@ export class LeaderAgent {
     return { [Symbol.dispose]: () => void this.#subscribers.delete(changed) };
   }
 
-  /** Works for the node until `signal` aborts. What is pinned stays. */
-  async lead(signal: AbortSignal, assertLeading: () => void): Promise<void> {
+  /** As `LeaderService` says. What is pinned stays. */
+  async lead(signal: AbortSignal, assertLeading: () => void, begun: () => void): Promise<void> {
     this.#leading = true;
     const turn = this.#turn.acquire();
-    // Where nobody is in the way, the first requests are sent before anything else of the term.
-    if (turn !== undefined) await turn;
+    if (turn !== undefined) {
+      begun();
+      await turn;
+    }
     const ended = new AbortController();
     let watching: Promise<void> | undefined;
     try {
       if (signal.aborted) return;
-      this.#agent = new NodeAgent({ ...this.#dependencies, beforeWrite: assertLeading });
+      const asking = this.#standby?.standby.asking();
+      this.#agent = new NodeAgent({ ...this.#dependencies, beforeWrite: assertLeading }, asking);
       watching = this.#watchReadiness(this.#agent, ended.signal);
-      await this.#agent.run(signal);
+      await this.#agent.run(signal, begun);
     } finally {
+      begun();
       ended.abort();
+      this.#standby?.ended.abort();
       await watching;
       this.#agent = undefined;
       this.#leading = false;
@@ -147,6 +160,8 @@ export class LeaderAgent {
   async #watchReadiness(agent: NodeAgent, ended: AbortSignal): Promise<void> {
     while (!ended.aborted) {
       this.#setReady(agent.readiness().ok);
+      // Not before: to close connections takes time as well.
+      if (agent.informers.every(({ synced }) => synced)) this.#standby?.ended.abort();
       await sleep(this.#clock, LOOK_MS, ended).catch(() => {});
     }
     this.#setReady(false);
@@ -160,6 +175,25 @@ export class LeaderAgent {
 
   /** Sees to the node while this process does not lead; a little longer than until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#see(signal), this.#standBy(signal)]);
+  }
+
+  /** Knows what the node's Pods ask for, while this process does not lead. */
+  async #standBy(signal: AbortSignal): Promise<void> {
+    if (this.#lease === undefined) return;
+    while (!signal.aborted) {
+      if (!this.#leading) {
+        const ended = new AbortController();
+        const standby = new Standby(this.#dependencies);
+        this.#standby = { standby, ended };
+        await standby.run(AbortSignal.any([signal, ended.signal]));
+        this.#standby = undefined;
+      }
+      await sleep(this.#clock, LOOK_MS, signal).catch(() => {});
+    }
+  }
+
+  async #see(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.#look(LEASE_LOOK_MS);
       await sleep(this.#clock, LOOK_MS, signal).catch(() => {});

@@ -10,8 +10,6 @@ import { backoffMs } from "../lib/backoff.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Random } from "../lib/random.ts";
-import { ebpfAtWork } from "../domain/ebpf_part.ts";
-import { type WantedPrograms, wantedPrograms } from "../domain/ebpf_wanted.ts";
 import {
   hasFinished,
   type NodePod,
@@ -19,7 +17,6 @@ import {
   projectNodePod,
 } from "../domain/node_pod.ts";
 import { conditionPatch, sameCondition } from "../domain/pod_condition.ts";
-import { syscallTable } from "../domain/syscall_table.ts";
 import type { ApiClient } from "../runtime/api_client.ts";
 import type { Outcome } from "../runtime/controller.ts";
 import type { EventRecorder } from "../runtime/event_recorder.ts";
@@ -27,6 +24,7 @@ import { Pace } from "../runtime/pace.ts";
 import { objectKey } from "../runtime/resource.ts";
 import type { Collector } from "./collector.ts";
 import { desiredCondition, type ProgramFailure } from "./condition.ts";
+import { decide, type Decision } from "./decision.ts";
 import { asEbpfError } from "./kernel.ts";
 import type { NodeCaches } from "./node_caches.ts";
 import { EbpfError, type FailureReason, type PodCgroup } from "./ports.ts";
@@ -73,13 +71,6 @@ interface Trouble {
   readonly since: number;
 }
 
-/** What is to be done for a Pod, and which configs stand in the way of knowing it. */
-interface Decision {
-  readonly wanted: WantedPrograms;
-  readonly hold: readonly string[];
-  readonly excluded: boolean;
-}
-
 export class PodReconciler {
   readonly #options: PodReconcilerOptions;
   /** By uid: failures in a row. */
@@ -98,7 +89,8 @@ export class PodReconciler {
     const [found] = this.#options.caches.pods.byIndex("uid", uid);
     if (found === undefined || hasFinished(found)) return await this.#goodbye(uid, found);
     const pod = this.#believed(found);
-    const decision = this.#decide(pod);
+    const { caches, settings } = this.#options;
+    const decision = decide(pod, caches.sources(pod.namespace), settings);
     const result = await this.#carryOut(pod, decision);
     this.#note(pod, decision, result);
     const pauseMs = await this.#report(pod, decision, { failures: result.failures, signal });
@@ -128,23 +120,6 @@ export class PodReconciler {
     this.#trouble.delete(uid);
     this.#tellFailing();
     return { kind: "done" };
-  }
-
-  #decide(pod: NodePod): Decision {
-    const { caches, settings } = this.#options;
-    const sources = caches.sources(pod.namespace);
-    const { ebpfNamespaces } = settings;
-    const allowed = ebpfNamespaces.length === 0 || ebpfNamespaces.includes(pod.namespace);
-    const atWork = ebpfAtWork(sources, pod.labels);
-    const wanted = wantedPrograms(pod, atWork, {
-      table: syscallTable(settings.architecture),
-      pids: settings.pids,
-      logPerSecond: settings.verdictLogPerSecond,
-    });
-    const hold = sources.filter(({ ebpf }) => ebpf.kind === "invalid").map(({ name }) => name);
-    if (allowed) return { wanted, hold, excluded: false };
-    const nothing = { ...wanted, firewall: undefined, syscalls: undefined };
-    return { wanted: nothing, hold: [], excluded: atWork.length > 0 };
   }
 
   async #carryOut(pod: NodePod, { wanted, hold, excluded }: Decision): Promise<Application> {

@@ -188,7 +188,7 @@ function isAt(cgroup: PodCgroup, { cgroupId, spec }: FirewallState): boolean {
   return spec === undefined || cgroupId === cgroup.id;
 }
 
-function cgroupQuery({ uid, configHash, qosClass }: NodePod) {
+export function cgroupQuery({ uid, configHash, qosClass }: NodePod) {
   return {
     podUid: uid,
     ...(configHash === "" ? {} : { configHash }),

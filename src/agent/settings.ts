@@ -103,6 +103,11 @@ export interface AgentDependencies {
     readonly cgroups: CgroupResolver;
     readonly canary: Canary;
     readonly addresses: NodeAddresses;
+    /**
+     * Does what takes time once a process, ahead of the first programs. Changes nothing in the kernel, and
+     * never throws: what cannot be used is told of where it is used.
+     */
+    readonly warmUp: () => void;
   };
   readonly clock: Clock;
   readonly random: Random;

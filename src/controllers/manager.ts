@@ -120,11 +120,13 @@ export class Manager {
       recorder,
     });
     this.#term = term;
+    // First: Pods wait for their rules; ConfigMaps are there already, or can wait a moment.
+    const turn = Promise.withResolvers<void>();
+    if (service === undefined) turn.resolve();
     try {
       await Promise.all([
-        // First: Pods wait for their rules; ConfigMaps are there already, or can wait a moment.
-        service?.lead(signal, beforeWrite),
-        term.run(signal),
+        service?.lead(signal, beforeWrite, turn.resolve),
+        turn.promise.then(() => term.run(signal)),
         recorder.run(signal),
       ]);
     } finally {

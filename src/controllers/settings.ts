@@ -43,8 +43,13 @@ export interface LeaderService {
   readonly ready: boolean;
   /** `changed` is called when {@link ready} has changed, until disposed. */
   subscribe(changed: () => void): Disposable;
-  /** Works for the node while this process leads, and until `signal` aborts. `assertLeading`: the fence of its writes. */
-  lead(signal: AbortSignal, assertLeading: () => void): Promise<void>;
+  /**
+   * Works for the node while this process leads, and until `signal` aborts.
+   *
+   * @param assertLeading the fence of its writes.
+   * @param begun called soon, and in any case: what is most urgent is done, the controller's turn begins.
+   */
+  lead(signal: AbortSignal, assertLeading: () => void, begun: () => void): Promise<void>;
 }
 
 /** Domain metrics; label values are object names or closed sets. */

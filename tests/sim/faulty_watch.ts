@@ -79,6 +79,11 @@ export class FaultyWatch {
     );
   }
 
+  /** Nothing more gets through, and nobody says so. */
+  silence(): void {
+    this.#silent = "ending";
+  }
+
   /** Nobody reads any more. */
   end(): void {
     if (this.#over) return;

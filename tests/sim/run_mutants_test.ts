@@ -46,8 +46,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "goes on with the node after its term",
     file: "src/controllers/manager.ts",
-    find: "service?.lead(signal, beforeWrite),",
-    replace: "void service?.lead(new AbortController().signal, beforeWrite),",
+    find: "service?.lead(signal, beforeWrite, turn.resolve),",
+    replace: "void service?.lead(new AbortController().signal, beforeWrite, turn.resolve),",
   },
   {
     name: "other nodes' Pods keep what was said of them",
@@ -65,6 +65,30 @@ const MUTANTS: readonly Mutant[] = [
     name: "opens the kernel where nobody asks for programs",
     file: "src/agent/kernel.ts",
     find: "if (onDemand && !this.#opened && !await loader.present()) return;",
+    replace: "",
+  },
+  {
+    name: "begins a term with the kernel, asked for or not",
+    file: "src/agent/kernel.ts",
+    find: "if (!areWanted && !await this.#options.loader.present()) return false;",
+    replace: "",
+  },
+  {
+    name: "warms up where nobody asks for programs",
+    file: "src/agent/standby.ts",
+    find: "if (this.asking().length > 0) return node.warmUp();",
+    replace: "return node.warmUp();",
+  },
+  {
+    name: "begins a term without what the standby knew",
+    file: LEADER_AGENT,
+    find: "const asking = this.#standby?.standby.asking();",
+    replace: "const asking = undefined;",
+  },
+  {
+    name: "a head start changes what is in place",
+    file: "src/agent/head_start.ts",
+    find: "await firewall.inspect(pod.uid) !== undefined || ",
     replace: "",
   },
 ];

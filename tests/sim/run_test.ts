@@ -99,6 +99,62 @@ Deno.test("run: leadership goes to another node in order, and the programs with 
     assert.deepEqual(["a", "b"].map((pod) => world.ebpfStatus(pod)), ["unserved", "applied"]);
   }));
 
+Deno.test("run: who has stood by knows what is missing, and adds it before the term's caches are read", () =>
+  withWorld(async (world) => {
+    world.pod("a", "node-1");
+    const uid = world.pod("b", "node-2");
+    const { first, second } = await leaderAndStandby(world, "node-2");
+    assert.equal(world.node("node-2").warmUps, 1);
+    assert.equal(world.node("node-2").steps, 0, "a standby asks nothing of the kernel");
+    second.connection.holdReads();
+    first.terminate();
+    await world.until("the other node leads", () => world.leadingNode === "node-2");
+    await world.clock.advance(500);
+    assert.deepEqual(world.node("node-2").leftovers, [`firewall ${uid}`]);
+    assert.match(second.agent.readiness().detail, /caches are not synced/);
+    second.connection.answerReads();
+    await world.until("it is ready", () => second.agent.ready);
+    assert.ok(applied(world, "node-2"));
+    assert.equal(world.steps.filter((step) => step === "node-2 firewall attach in").length, 1);
+  }));
+
+Deno.test("run: what a standby knows may be old: nothing that is in place is changed by it", () =>
+  withWorld(async (world) => {
+    const uid = world.pod("a", "node-1");
+    const { first, second } = await leaderAndStandby(world, "node-1");
+    second.connection.silence();
+    second.connection.holdReads();
+    await world.changePcmc("web", { l4Firewall: { enabled: true, blockedPorts: [23] } });
+    await world.clock.advance(1_000);
+    const spec = () => world.node("node-1").firewalls.get(uid)?.spec;
+    const before = spec();
+    world.steps.length = 0;
+    first.terminate();
+    await world.until("the other leads", () => second.manager.leading);
+    await world.clock.advance(5_000);
+    assert.deepEqual([world.steps, spec()], [[], before]);
+    second.connection.answerReads();
+    await world.until("it is ready", () => second.agent.ready);
+    assert.deepEqual([world.steps, spec()], [[], before]);
+  }));
+
+Deno.test("run: what a standby added by what was no longer so goes once the caches are read", () =>
+  withWorld(async (world) => {
+    const uid = world.pod("a", "node-1");
+    const { first, second } = await leaderAndStandby(world, "node-1");
+    second.connection.silence();
+    second.connection.holdReads();
+    await world.send("DELETE", `${PCMCS}/web`, {});
+    await world.until("nothing is left", () => world.node("node-1").leftovers.length === 0);
+    first.terminate();
+    await world.until("the other leads", () => second.manager.leading);
+    await world.clock.advance(500);
+    assert.deepEqual(world.node("node-1").leftovers, [`firewall ${uid}`]);
+    second.connection.answerReads();
+    await world.clock.advance(500);
+    assert.deepEqual(world.node("node-1").leftovers, []);
+  }));
+
 Deno.test("run: after a crash rules hold; a process that starts there takes them down once another node leads", () =>
   withWorld(async (world) => {
     world.pod("a", "node-1");
@@ -186,6 +242,6 @@ Deno.test("run: where nobody asks for programs, the kernel is not asked for anyt
     const only = world.start("c-1", "node-1");
     await world.until("it leads", () => only.manager.leading);
     await world.clock.advance(70_000);
-    assert.equal(world.node("node-1").steps, 0);
+    assert.deepEqual([world.node("node-1").steps, world.node("node-1").warmUps], [0, 0]);
     assert.equal(only.agent.readiness().ok, true);
   }));

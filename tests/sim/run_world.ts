@@ -44,6 +44,7 @@ class Connection implements Network {
   /** Cut off. */
   down = false;
   readonly #client: RestClient;
+  #unread: PromiseWithResolvers<void> | undefined;
 
   constructor(world: RunWorld, user: string) {
     this.clock = world.clock;
@@ -52,8 +53,30 @@ class Connection implements Network {
     this.#client = world.cluster.client({ user });
   }
 
-  serverFor(): RestClient {
-    return this.#client;
+  serverFor(_process: SimulatedProcess, { method, path }: RequestOptions): RestClient {
+    const unread = this.#unread?.promise;
+    if (unread === undefined || method !== "GET" || /\/leases\//.test(path)) return this.#client;
+    // deno-lint-ignore no-explicit-any
+    const later = async (request: any): Promise<any> => {
+      await unread;
+      return await this.#client.performRequest(request);
+    };
+    return { defaultNamespace: "default", performRequest: later };
+  }
+
+  /** From now on reads are not answered; watches go on. */
+  holdReads(): void {
+    this.#unread = Promise.withResolvers();
+  }
+
+  answerReads(): void {
+    this.#unread?.resolve();
+    this.#unread = undefined;
+  }
+
+  /** Nothing comes of what is watched, and nobody knows. */
+  silence(): void {
+    for (const watch of this.watches.keys()) watch.silence();
   }
 
   cut(): void {

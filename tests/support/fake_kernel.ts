@@ -61,6 +61,7 @@ export class FakeNode {
   /** Called when the node gets another owner. */
   onClaim: () => void = () => {};
   steps = 0;
+  warmUps = 0;
   #owner: SimulatedProcess | undefined;
   #nextCgroup = 1000n;
 
@@ -110,6 +111,7 @@ export class FakeNode {
         },
       },
       addresses: { list: () => Promise.resolve(["00000000000000000000ffff0a000001"]) },
+      warmUp: () => void this.warmUps++,
     };
   }
 

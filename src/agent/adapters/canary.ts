@@ -20,7 +20,7 @@ import { type Canary, type CanaryResult, EbpfError } from "../ports.ts";
 import { unifiedMounts } from "./cgroups.ts";
 import { during, duringAsync, toEbpfError } from "./failures.ts";
 import { decodeCounts, encodeSettings, FwFlag } from "./firewall_values.ts";
-import { openObject, u32 } from "./objects.ts";
+import { loadObject, openObject, u32 } from "./objects.ts";
 
 const HOST = "127.0.0.1";
 /** Loopback answers in far less; a busy machine may not. */
@@ -118,7 +118,7 @@ async function attachBlocking(directory: CgroupDirectory, port: number): Promise
     for (const [map, entries] of Object.entries(SMALL_MAPS)) object.setMaxEntries(map, entries);
     object.setAutocreate("events", false);
   });
-  await duringAsync("load", () => object.load());
+  await duringAsync("load", () => loadObject(object));
   using owned = new DisposableStack();
   const counters = owned.use(during("load", () => object.map("counters")));
   during("map", () => {

@@ -31,7 +31,7 @@ import {
   PLANES,
   specFlags,
 } from "./firewall_values.ts";
-import { buildMark, globalPlace, openObject, u32 } from "./objects.ts";
+import { buildMark, globalPlace, loadObject, openObject, u32 } from "./objects.ts";
 import { linkIdsIn, makeFolder, namesIn, openLink, openMap, removeTree, unpin } from "./pins.ts";
 
 export const OWN_MAPS = ["rules", "config", "counters"] as const;
@@ -225,7 +225,7 @@ async function replacePrograms(
     for (const map of OWN_MAPS) object.setPinPath(map, `${folder}/${map}`);
     node.share(object);
   });
-  await duringAsync("load", () => object.load());
+  await duringAsync("load", () => loadObject(object));
   during("map", () => writeRules(folder, spec));
   using settings = object.map(".rodata");
   // The first ones at once: what was attached when a process died can be read.

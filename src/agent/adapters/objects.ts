@@ -31,6 +31,9 @@ const MAPS_BY_FEATURE: Readonly<Record<ObjectName, Readonly<Record<string, Featu
   syscalls: { starts: "taskStorage" },
 };
 
+/** Their layout fits: they are part of this program, and do not change. */
+const checked = new Set<ObjectName>();
+
 /**
  * Maps that this kernel cannot make are left out of it.
  *
@@ -39,7 +42,8 @@ const MAPS_BY_FEATURE: Readonly<Record<ObjectName, Readonly<Record<string, Featu
 export function openObject(name: ObjectName): BpfObject {
   const object = BpfObject.open(objectBytes(name), name);
   try {
-    object.checkLayout(OBJECTS[name].prefix, OBJECTS[name].layout);
+    if (!checked.has(name)) object.checkLayout(OBJECTS[name].prefix, OBJECTS[name].layout);
+    checked.add(name);
     for (const [map, feature] of Object.entries(MAPS_BY_FEATURE[name])) {
       if (!hasFeature(feature)) object.setAutocreate(map, false);
     }
@@ -48,6 +52,16 @@ export function openObject(name: ObjectName): BpfObject {
     object.close();
     throw error;
   }
+}
+
+let lastFailed = false;
+
+/** After a failure with libbpf's own words, else without: those take a while where the event loop is busy. */
+export async function loadObject(object: BpfObject): Promise<void> {
+  const details = lastFailed;
+  lastFailed = true;
+  await object.load({ details });
+  lastFailed = false;
 }
 
 const globals = new Map<ObjectName, Readonly<Record<string, GlobalVariable>>>();

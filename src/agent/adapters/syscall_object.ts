@@ -16,7 +16,7 @@ import {
 import { SYS_LAYOUT } from "../../../bpf/layout.ts";
 import { EbpfError } from "../ports.ts";
 import { during, duringAsync } from "./failures.ts";
-import { buildMark, globalPlace, openObject, u32, u64 } from "./objects.ts";
+import { buildMark, globalPlace, loadObject, openObject, u32, u64 } from "./objects.ts";
 import { makeFolder, namesIn, openLink, openMap, type Pins, removeTree, unpin } from "./pins.ts";
 import type { SyscallBook } from "./syscall_book.ts";
 import {
@@ -146,7 +146,7 @@ export class SyscallObject {
       object.setGlobal("settings", encodeSettings(wanted, this.#compat));
       return this.#shareMaps(object, wanted, model);
     });
-    await duringAsync("load", () => object.load());
+    await duringAsync("load", () => loadObject(object));
     if (model !== undefined) during("map", () => this.#copyRows(object, model));
     during("bpffs", () => {
       this.#removeMarks();
