@@ -31,6 +31,8 @@ import { Watch } from "./watch.ts";
 /** Said of hardware: within 1 s. The machine is emulated, and shares its processors. */
 const FOLLOWS_WITHIN_MS = 20_000;
 const POLL = { timeoutMs: 90_000, everyMs: 500 };
+/** Of Pods without requests, by either driver. */
+const POD_CGROUPS = "/sys/fs/cgroup/kubepods{.slice,}/{kubepods-,}besteffort{.slice,}/*pod*";
 export const APPLIED = "podconfig.example.com/EbpfApplied";
 /** CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF. */
 const CAPABILITIES = (1n << 12n) | (1n << 38n) | (1n << 39n);
@@ -86,10 +88,18 @@ export async function podStarts(vm: Vm): Promise<Scene> {
   await createPod(vm, "client");
   await createConfig(vm);
   const clientPid = await pidOf(vm, await untilReady(vm, "client"));
-  await using watch = await Watch.start(vm, { rules: `path:${BPFFS}/v1/pods/*/in` });
+  await using watch = await Watch.start(vm, {
+    rules: `path:${BPFFS}/v1/pods/*/in`,
+    cgroups: `count:${POD_CGROUPS}`,
+  });
+  const cgroups = Number(watch.state("cgroups"));
   const begin = systemClock.monotonic();
   await createPod(vm, "web");
-  follows("Pod created, its rules hold", begin, await watch.until("rules", "there"));
+  const hold = await watch.until("rules", "there");
+  const cgroup = await watch.until("cgroups", String(cgroups + 1));
+  report(`Pod created, the kubelet has made its cgroup: ${Math.round(cgroup - begin)} ms`);
+  follows("that is there, its rules hold", cgroup, hold);
+  follows("Pod created, its rules hold", begin, hold);
   await createPod(vm, "quiet");
   const web = await untilReady(vm, "web");
   await untilReady(vm, "quiet");

@@ -1,7 +1,8 @@
 # Looks at things of a node again and again, and says at once what has become of them.
-#   watch.pl NAME=tcp:ADDRESS:PORT NAME=http:PORT/PATH NAME=path:PATTERN ...
+#   watch.pl NAME=tcp:ADDRESS:PORT NAME=http:PORT/PATH NAME=path:PATTERN NAME=count:PATTERN ...
 # Lines: "NAME STATE MS": it is so since the look that began MS milliseconds ago.
-#   tcp: open, refused, blocked (no answer within PATIENCE); http: the status; path: there, absent.
+#   tcp: open, refused, blocked (no answer within PATIENCE); http: the status; path: there, absent;
+#   count: how many there are. Paths cost little, and are looked at more often.
 # When its standard input ends, it says how often it saw what, "total NAME STATE COUNT", and ends.
 use strict;
 use warnings;
@@ -11,7 +12,7 @@ use Errno qw(EINPROGRESS ECONNREFUSED);
 use IO::Select;
 use Time::HiRes qw(time sleep);
 
-use constant { EVERY => 0.1, PATIENCE => 0.5, LIFETIME => 600 };
+use constant { EVERY => 0.1, PATHS_EVERY => 0.02, PATIENCE => 0.5, LIFETIME => 600 };
 $| = 1;
 
 my (%is, %since, %count, %begun, @open);
@@ -84,6 +85,7 @@ sub look {
         my @found = grep { -e } glob $1;
         return seen($name, @found ? 'there' : 'absent', time);
     }
+    return seen($name, scalar(@{[glob $1]}), time) if $thing =~ /^count:(.+)$/;
     die "cannot watch $thing\n";
 }
 
@@ -93,7 +95,8 @@ until ($input->can_read(0) || time > $end) {
     my $now = time;
     # In this order: what is there after an answer may not have been there before it.
     for my $name (sort keys %things) {
-        next if $now - ($begun{$name} // 0) < EVERY;
+        my $every = $things{$name} =~ /^(path|count):/ ? PATHS_EVERY : EVERY;
+        next if $now - ($begun{$name} // 0) < $every;
         $begun{$name} = $now;
         look($name, $things{$name});
     }

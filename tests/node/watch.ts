@@ -31,7 +31,7 @@ export class Watch implements AsyncDisposable {
   }
 
   /**
-   * @param things by name: `tcp:ADDRESS:PORT`, `http:PORT/PATH`, `path:PATTERN`.
+   * @param things by name: `tcp:ADDRESS:PORT`, `http:PORT/PATH`, `path:PATTERN`, `count:PATTERN`.
    * @param network pid on the node of a process in whose network it happens. Default: the node's.
    */
   static async start(
