@@ -91,8 +91,7 @@ export class PodReconciler {
     const pod = this.#believed(found);
     const { caches, settings } = this.#options;
     const decision = decide(pod, caches.sources(pod.namespace), settings);
-    const result = await this.#carryOut(pod, decision);
-    this.#note(pod, decision, result);
+    const result = await this.#carryOutAndNote(pod, decision);
     const pauseMs = await this.#report(pod, decision, { failures: result.failures, signal });
     const next = this.#next(uid, result.failures);
     return pauseMs === 0 ? next : { kind: "after", ms: pauseMs };
@@ -120,6 +119,23 @@ export class PodReconciler {
     this.#trouble.delete(uid);
     this.#tellFailing();
     return { kind: "done" };
+  }
+
+  /** What is attached counts at once; what is to be said of it waits for the canary's word. */
+  async #carryOutAndNote(pod: NodePod, decision: Decision): Promise<Application> {
+    const { programs } = this.#options;
+    const attached = await this.#carryOut(pod, decision);
+    const noted = attached.failures.length === 0 && !programs.areDistrusted;
+    if (noted) this.#note(pod, decision, attached);
+    const { wanted } = decision;
+    const asks = wanted.firewall !== undefined &&
+      !attached.failures.some(({ type }) => type === "l4_firewall");
+    const failure = asks ? await programs.distrust(pod, wanted) : undefined;
+    if (failure === undefined && noted) return attached;
+    const failures = failure === undefined ? attached.failures : [...attached.failures, failure];
+    const result = { ...attached, failures };
+    this.#note(pod, decision, result);
+    return result;
   }
 
   async #carryOut(pod: NodePod, { wanted, hold, excluded }: Decision): Promise<Application> {

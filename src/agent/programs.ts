@@ -61,10 +61,6 @@ export class Programs {
       "syscall_counter",
       () => this.#kernel.use((loader) => this.#syscalls(loader, cgroup, wanted)),
     );
-    // Last: what is to be reported waits for the canary's word, what is to be attached does not.
-    if (wanted.firewall !== undefined && !failures.some(({ type }) => type === "l4_firewall")) {
-      await attempt("l4_firewall", () => this.#trust(pod, wanted));
-    }
     return { cgroup, row, failures };
   }
 
@@ -115,6 +111,21 @@ export class Programs {
         );
       }
     });
+  }
+
+  /** The canary has come through, as far as is known: no firewall is trusted until it is blocked again. */
+  get areDistrusted(): boolean {
+    return this.#kernel.canaryFailure !== undefined;
+  }
+
+  /** Why the Pod's firewall, which is attached, is not to be called applied; undefined where it is. */
+  async distrust(pod: NodePod, wanted: WantedPrograms): Promise<ProgramFailure | undefined> {
+    try {
+      await this.#trust(pod, wanted);
+      return undefined;
+    } catch (error) {
+      return { type: "l4_firewall", error: asEbpfError(error, "apply the firewall") };
+    }
   }
 
   /** What is attached filters, and is all that was asked for. @throws EbpfError otherwise */
