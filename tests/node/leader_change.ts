@@ -9,7 +9,6 @@ import {
   condition,
   deleteConfig,
   links,
-  metrics,
   pins,
   readPod,
   SHUT_PORT,
@@ -107,14 +106,15 @@ async function isAdopted(scene: Scene, change: Change): Promise<void> {
   const before = await links(vm);
   assert.ok(before.length > 3, before.join());
   await using watch = await watchRules(scene);
-  await handsOver(scene, "the same node, rules are adopted", change, async () => {
-    await eventually("the next one has them", async () => {
-      const attached = await metrics(vm, "ebpf_attached_programs", PORTS[1]);
-      assert.ok(attached.size > 0 && [...attached.values()].every((value) => value === 1));
-      return true;
-    }, { ...POLL, everyMs: 50 });
-    return systemClock.monotonic();
-  });
+  const attached = `ones:${PORTS[1]}/ebpf_attached_programs`;
+  await using next = await Watch.start(vm, { attached });
+  assert.equal(next.state("attached"), "others");
+  await handsOver(
+    scene,
+    "the same node, rules are adopted",
+    change,
+    () => next.until("attached", "ones"),
+  );
   assert.deepEqual(await links(vm), before, "the same links, the same programs");
   const { rules = {}, shut = {} } = await watch.tally();
   assert.deepEqual([Object.keys(rules), Object.keys(shut)], [["there"], ["blocked"]]);

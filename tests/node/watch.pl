@@ -1,8 +1,9 @@
 # Looks at things of a node again and again, and says at once what has become of them.
-#   watch.pl NAME=tcp:ADDRESS:PORT NAME=http:PORT/PATH NAME=path:PATTERN NAME=count:PATTERN ...
+#   watch.pl NAME=tcp:ADDRESS:PORT NAME=http:PORT/PATH NAME=path:PATTERN NAME=count:PATTERN
+#            NAME=ones:PORT/METRIC ...
 # Lines: "NAME STATE MS": it is so since the look that began MS milliseconds ago.
 #   tcp: open, refused, blocked (no answer within PATIENCE); http: the status; path: there, absent;
-#   count: how many there are. Paths cost little, and are looked at more often.
+#   count: how many there are; ones: the metric's series, if there are any, are all 1, else others. Paths cost little, and are looked at more often.
 # When its standard input ends, it says how often it saw what, "total NAME STATE COUNT", and ends.
 use strict;
 use warnings;
@@ -77,6 +78,21 @@ sub try_http {
     seen($name, $state, $begin);
 }
 
+sub try_ones {
+    my ($name, $port, $metric) = @_;
+    my $begin = time;
+    socket(my $socket, PF_INET, SOCK_STREAM, 0) or die "socket: $!";
+    my $text = '';
+    if (connect($socket, pack_sockaddr_in($port, INADDR_LOOPBACK))) {
+        syswrite $socket, "GET /metrics HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n";
+        while (IO::Select->new($socket)->can_read(2)) {
+            last unless sysread $socket, $text, 65536, length $text;
+        }
+    }
+    my @values = $text =~ /^podconfigmap_controller_$metric\{.*\} (\S+)$/mg;
+    seen($name, @values && !grep({ $_ ne '1' } @values) ? 'ones' : 'others', $begin);
+}
+
 sub look {
     my ($name, $thing) = @_;
     return try_tcp($name, $1, $2) if $thing =~ /^tcp:(.+):(\d+)$/;
@@ -85,6 +101,7 @@ sub look {
         my @found = grep { -e } glob $1;
         return seen($name, @found ? 'there' : 'absent', time);
     }
+    return try_ones($name, $1, $2) if $thing =~ m{^ones:(\d+)/(\w+)$};
     return seen($name, scalar(@{[glob $1]}), time) if $thing =~ /^count:(.+)$/;
     die "cannot watch $thing\n";
 }

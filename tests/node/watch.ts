@@ -31,7 +31,8 @@ export class Watch implements AsyncDisposable {
   }
 
   /**
-   * @param things by name: `tcp:ADDRESS:PORT`, `http:PORT/PATH`, `path:PATTERN`, `count:PATTERN`.
+   * @param things by name: `tcp:ADDRESS:PORT`, `http:PORT/PATH`, `path:PATTERN`, `count:PATTERN`,
+   * `ones:PORT/METRIC`.
    * @param network pid on the node of a process in whose network it happens. Default: the node's.
    */
   static async start(
