@@ -186,7 +186,8 @@ export async function kernelFollows(scene: Scene): Promise<void> {
   const { uid } = web.metadata;
   await using ports = await watchPorts(scene);
   await using pinned = await Watch.start(vm, { web: `path:${BPFFS}/v1/pods/${uid}` });
-  assert.deepEqual([ports.state("open"), ports.state("shut")], ["open", "blocked"]);
+  await ports.until("open", "open");
+  await ports.until("shut", "blocked");
   const then = async (what: string, act: () => Promise<unknown>, seen: () => Promise<number>) => {
     const begin = systemClock.monotonic();
     await act();
