@@ -256,8 +256,8 @@ export class LeaderAgent {
     if (this.#leading) return "open";
     await this.#turn.acquire();
     try {
-      await this.#loader.open();
       try {
+        await this.#loader.open();
         // Once more, now that nobody of this node can begin anything.
         const holder = await this.#readHolder();
         if (this.#leading || this.#sightOf(holder) !== "elsewhere") return "open";

@@ -69,8 +69,12 @@ export class Records {
     return [...this.#byUid.values()].some((record) => record.wantsFirewall);
   }
 
+  get wantsSyscalls(): boolean {
+    return [...this.#byUid.values()].some((record) => record.wantsSyscalls);
+  }
+
   get wantsPrograms(): boolean {
-    return [...this.#byUid.values()].some((one) => one.wantsFirewall || one.wantsSyscalls);
+    return this.wantsFirewall || this.wantsSyscalls;
   }
 
   /** Pods by reason; one with several counts for each. */

@@ -64,7 +64,8 @@ export class Standby {
     const { node, clock } = this.#dependencies;
     await Promise.all(this.#caches.informers.map((informer) => informer.whenSynced(signal)));
     while (!signal.aborted) {
-      if (this.#changed) {
+      const following = this.#caches.informers.every(({ trouble }) => trouble === undefined);
+      if (this.#changed && following) {
         this.#changed = false;
         if (this.asking().length > 0) return node.warmUp();
       }

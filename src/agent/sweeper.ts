@@ -43,7 +43,8 @@ export class Sweeper {
         await syscalls.remove(row);
         log.info("Removed the row of a Pod that is gone", { row });
       }
-      if (found.present && found.rows.length === stray.length) await syscalls.detachUnused();
+      const unused = found.present && found.rows.length === stray.length;
+      if (unused && !this.#options.records.wantsSyscalls) await syscalls.detachUnused();
     });
   }
 

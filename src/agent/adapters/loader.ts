@@ -84,7 +84,11 @@ export class LibbpfLoader implements BpfLoader {
     });
     // Before any Pod is looked at. What fails here fails again, and is told, where a Pod wants it.
     await this.syscalls.takeOver().catch(() => {});
-    during("bpffs", () => this.#pins.removeUnusedOthers());
+    try {
+      this.#pins.removeUnusedOthers();
+    } catch {
+      // Empty folders alone, which an agent of theirs that waits for the node may be making just now.
+    }
   }
 
   present(): Promise<boolean> {

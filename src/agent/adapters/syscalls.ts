@@ -65,9 +65,12 @@ export class LibbpfSyscalls implements SyscallPort {
     using opened = new DisposableStack();
     const books = during(
       "map",
-      () => this.#pins.legible().flatMap((folder) => SyscallBook.open(folder) ?? []),
+      () =>
+        this.#pins.legible().flatMap((folder) => {
+          const book = SyscallBook.open(folder);
+          return book === undefined ? [] : [opened.use(book)];
+        }),
     );
-    for (const book of books) opened.use(book);
     const used = during("map", () => books.filter((book) => book.rows().length > 0));
     const [from] = used;
     if (from === undefined) return;
@@ -123,7 +126,8 @@ export class LibbpfSyscalls implements SyscallPort {
   }
 
   async detachUnused(): Promise<void> {
-    await this.takeOver();
+    // Nobody asks for counts: they are not worth programs that every process pays for.
+    await this.takeOver().catch(() => {});
     during("bpffs", () => {
       this.#pins.removeOtherCounters();
       if (this.#object.present && this.#rows().length === 0) this.#object.takeDown();
