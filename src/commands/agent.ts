@@ -12,7 +12,7 @@ import type { AgentDependencies, AgentSettings } from "../agent/settings.ts";
 import { ARCHITECTURES } from "../domain/syscall_table.ts";
 import type { Clients } from "../kube/clients.ts";
 import { EventLoopMonitor } from "../ops/event_loop.ts";
-import { type Check, eventLoopCheck, watchProgressCheck, watchReadyCheck } from "../ops/health.ts";
+import { type Check, watchProgressCheck, watchReadyCheck } from "../ops/health.ts";
 import { machineArchitecture, processIdentity } from "../ops/identity.ts";
 import type { InvocationOf } from "../ops/options/parse.ts";
 import type { Metrics } from "../ops/metrics/metrics.ts";
@@ -45,7 +45,8 @@ export function agent(
       work: { name: "agent", run: (stop) => node.run(stop) },
       address: options.metricsAddress,
       metrics,
-      healthz: () => [eventLoopCheck(monitor), ...healthz()],
+      monitor,
+      healthz,
       readyz,
       signal,
       log,

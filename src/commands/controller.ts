@@ -14,13 +14,7 @@ import { projectConfigMap, projectPcmc, projectPod } from "../domain/projections
 import { protobufCodec } from "../kube/protobuf_codec.ts";
 import { configMap, pod } from "../kube/protobuf_objects.ts";
 import { EventLoopMonitor } from "../ops/event_loop.ts";
-import {
-  type Check,
-  eventLoopCheck,
-  leaseReadyCheck,
-  watchProgressCheck,
-  watchReadyCheck,
-} from "../ops/health.ts";
+import { type Check, leaseReadyCheck, watchProgressCheck, watchReadyCheck } from "../ops/health.ts";
 import { processIdentity } from "../ops/identity.ts";
 import type { Metrics } from "../ops/metrics/metrics.ts";
 import type { InvocationOf } from "../ops/options/parse.ts";
@@ -67,7 +61,8 @@ export async function runController(
     work: { name: "controller", run: (stop) => manager.run(stop) },
     address: options.metricsAddress,
     metrics,
-    healthz: () => [eventLoopCheck(monitor), ...healthz()],
+    monitor,
+    healthz,
     readyz,
     signal,
     log,

@@ -10,7 +10,7 @@ import { type Clients, createClients } from "../kube/clients.ts";
 import { KubeconfigError } from "../kube/kubeconfig.ts";
 import { loadConnection, type LoadOptions } from "../kube/load.ts";
 import type { EventLoopMonitor } from "../ops/event_loop.ts";
-import type { Check } from "../ops/health.ts";
+import { type Check, eventLoopCheck } from "../ops/health.ts";
 import { startOpsServer } from "../ops/http_server.ts";
 import { Metrics } from "../ops/metrics/metrics.ts";
 import { givenOptions, type InvocationOf } from "../ops/options/parse.ts";
@@ -100,6 +100,8 @@ export interface Serving {
   /** Undefined: metrics and health are not served. */
   readonly address: ListenAddress | undefined;
   readonly metrics: Metrics;
+  readonly monitor: EventLoopMonitor;
+  /** Beside that the event loop turns. */
   readonly healthz: () => Check[];
   readonly readyz: () => Check[];
   readonly signal: AbortSignal;
@@ -108,11 +110,18 @@ export interface Serving {
 
 /** Runs `work` until the signal aborts, or it fails; resolves with the exit code. */
 export async function runServing(
-  { work, address, metrics, healthz, readyz, signal, log }: Serving,
+  { work, address, metrics, monitor, healthz, readyz, signal, log }: Serving,
 ): Promise<number> {
   const stages: Task[][] = [[work]];
   if (address !== undefined) {
-    const server = startOpsServer({ address, metrics, healthz, readyz, clock: systemClock, log });
+    const server = startOpsServer({
+      address,
+      metrics,
+      healthz: () => [eventLoopCheck(monitor), ...healthz()],
+      readyz,
+      clock: systemClock,
+      log,
+    });
     log.info("Serving metrics and health", { address: formatListenAddress(server.address) });
     stages.unshift([serving(server)]);
   }

@@ -10,7 +10,6 @@ import { LeaderAgent } from "../agent/leader_agent.ts";
 import { Manager } from "../controllers/manager.ts";
 import type { Clients } from "../kube/clients.ts";
 import { EventLoopMonitor } from "../ops/event_loop.ts";
-import { eventLoopCheck } from "../ops/health.ts";
 import { nodeOfIdentity } from "../ops/identity.ts";
 import type { InvocationOf } from "../ops/options/parse.ts";
 import type { OptionsOf } from "../ops/options/table.ts";
@@ -54,7 +53,8 @@ export function run(
       },
       address: options.metricsAddress,
       metrics,
-      healthz: () => [eventLoopCheck(monitor), ...controller.healthz(), ...agent.healthz()],
+      monitor,
+      healthz: () => [...controller.healthz(), ...agent.healthz()],
       readyz: () => [...controller.readyz(), ...agent.readyz()],
       signal,
       log,

@@ -63,32 +63,31 @@ sub settle {
     @open = @left;
 }
 
+# What is answered within two seconds, up to $most bytes.
+sub answer_to {
+    my ($port, $path, $most) = @_;
+    socket(my $socket, PF_INET, SOCK_STREAM, 0) or die "socket: $!";
+    my $text = '';
+    return $text unless connect($socket, pack_sockaddr_in($port, INADDR_LOOPBACK));
+    syswrite $socket, "GET $path HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n";
+    while (length $text < $most && IO::Select->new($socket)->can_read(2)) {
+        last unless sysread $socket, $text, $most - length $text, length $text;
+    }
+    return $text;
+}
+
 sub try_http {
     my ($name, $port, $path) = @_;
     my $begin = time;
-    socket(my $socket, PF_INET, SOCK_STREAM, 0) or die "socket: $!";
-    my $state = 'none';
-    if (connect($socket, pack_sockaddr_in($port, INADDR_LOOPBACK))) {
-        syswrite $socket, "GET $path HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n";
-        if (IO::Select->new($socket)->can_read(2)) {
-            sysread $socket, my $answer, 64;
-            $state = $1 if ($answer // '') =~ m{^HTTP/1.1 (\d+)};
-        }
-    }
+    my $status = 'HTTP/1.1 200';
+    my $state = answer_to($port, $path, length $status) =~ m{^HTTP/1\.\d (\d+)} ? $1 : 'none';
     seen($name, $state, $begin);
 }
 
 sub try_ones {
     my ($name, $port, $metric) = @_;
     my $begin = time;
-    socket(my $socket, PF_INET, SOCK_STREAM, 0) or die "socket: $!";
-    my $text = '';
-    if (connect($socket, pack_sockaddr_in($port, INADDR_LOOPBACK))) {
-        syswrite $socket, "GET /metrics HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n";
-        while (IO::Select->new($socket)->can_read(2)) {
-            last unless sysread $socket, $text, 65536, length $text;
-        }
-    }
+    my $text = answer_to($port, '/metrics', 1 << 24);
     my @values = $text =~ /^podconfigmap_controller_$metric\{.*\} (\S+)$/mg;
     seen($name, @values && !grep({ $_ ne '1' } @values) ? 'ones' : 'others', $begin);
 }
